@@ -1,0 +1,112 @@
+"""Say where everything of the lab lies: names, folders and addresses. Nothing is touched here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE = Path("/var/lib/upkeep-lab")
+CACHE = Path("/var/cache/upkeep-lab")
+SCRIPTS = Path(__file__).parent / "scripts"
+REPOSITORY = Path(__file__).parents[2]
+
+SITE_URL = "http://shop.example.test"
+SITE_NAME = "shop.example.test"
+SITE_ROOT = Path("/srv/shop/htdocs")
+OWNER = "shop"
+SUDO_USER = "deploy"
+BUCKET = "upkeep-example"
+
+# The value of this variable names the instance; every process that the lab starts on the machine carries it.
+MARK = "UPKEEP_LAB_INSTANCE"
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_INSTANCES = {"demo": 77, "test": 78, "bench": 79}
+
+
+class LabError(Exception):
+    """Say in one sentence what the lab could not do, and what to type next."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Name one lab: its bridge, its addresses and its folder."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in _INSTANCES:
+            raise LabError(f"There is no lab instance {self.name!r}. Choose one of: {', '.join(_INSTANCES)}.")
+
+    @property
+    def bridge(self) -> str:
+        """Return the name of the bridge on the machine."""
+        return f"upk{self.name}"
+
+    @property
+    def number(self) -> int:
+        """Return the third byte of the instance's addresses."""
+        return _INSTANCES[self.name]
+
+    @property
+    def controller_address(self) -> str:
+        """Return the machine's own address in this lab."""
+        return f"10.{self.number}.0.1"
+
+    @property
+    def mirror_address(self) -> str:
+        """Return the address under which the hosts see WordPress.org.
+
+        WordPress refuses downloads from private addresses (wp_http_validate_url), so 10.x would not do. This one is
+        from the range for documentation and exists on the bridge only.
+        """
+        return f"198.51.100.{self.number}"
+
+    def host_address(self, number: int) -> str:
+        """Return the address of host 11, 12, …"""
+        return f"10.{self.number}.0.{number}"
+
+    def cable(self, number: int) -> str:
+        """Return the name of the machine's end of a host's network cable."""
+        return f"{self.bridge}{number}"
+
+    @property
+    def up(self) -> str:
+        """Return what to type to get this lab."""
+        return f"python -m tests.lab up --instance {self.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of this lab's state."""
+        return STATE / self.name
+
+    @property
+    def ssh(self) -> Path:
+        """Return the folder of the login key and of known_hosts."""
+        return self.folder / "ssh"
+
+    def host_folder(self, name: str) -> Path:
+        """Return the folder of one host."""
+        return self.folder / "hosts" / check_name(name)
+
+
+def instances() -> list[Instance]:
+    """Return every instance that may exist."""
+    return [Instance(name) for name in _INSTANCES]
+
+
+def check_name(name: str) -> str:
+    """Return the host's name, or refuse one that could not be a host name and a folder."""
+    if not _NAME.fullmatch(name):
+        raise LabError(f"{name!r} is no name for a host: use small letters, digits and '-'.")
+    return name
+
+
+def digest(parts: list[bytes]) -> str:
+    """Return one short name for exactly these bytes."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()[:16]
