@@ -1,0 +1,118 @@
+"""Turn data that is known to be right into the values of a contract."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from typing import Any
+
+from orchestrator.contract.address import read_url
+from orchestrator.contract.model import (
+    Agreement,
+    BackupDuty,
+    Client,
+    Contact,
+    Contract,
+    Function,
+    Hold,
+    Policy,
+    Production,
+    Programs,
+    Promise,
+    Retention,
+    Scope,
+    Site,
+    Staging,
+    Store,
+    UpdateDuty,
+    Window,
+)
+from orchestrator.contract.schema import LATER_DUTIES, WEEK
+
+# Data has no types after the schema has looked at it; this is the one module that may say Any about a contract.
+Checked = dict[str, Any]
+
+
+def build_contract(data: Checked) -> Contract:
+    """Build the contract. The data has passed shape and sense: nothing is checked here again."""
+    return Contract(
+        schema=int(data["schema"]),
+        client=Client(**data["client"]),
+        agreement=_agreement(data["agreement"]),
+        contacts=tuple(Contact(**{"phone": "", **contact}) for contact in data["contacts"]),
+        store=Store(**{**data["store"], "endpoint": _url(data["store"]["endpoint"])}),
+        sites=tuple(_site(name, site) for name, site in data["sites"].items()),
+        scope=_scope(data["scope"]),
+        retention=Retention(**{span: int(count) for span, count in data["retention"].items()}),
+    )
+
+
+def _url(text: str) -> str:
+    url = read_url(text)
+    if url is None:
+        raise ValueError("an address that was not checked")
+    return url.normal
+
+
+def _agreement(data: Checked) -> Agreement:
+    days = {key: date.fromisoformat(data[key]) for key in ("signed", "begins", "ends")}
+    return Agreement(number=data["number"], time_zone=data["time_zone"], **days)
+
+
+def _site(name: str, data: Checked) -> Site:
+    places = data["places"]
+    return Site(
+        name=name,
+        cms=data["cms"],
+        url=_url(data["url"]),
+        production=_production(places["production"], data["url"]),
+        staging=Staging(port=int(places["staging"]["port"]), database=places["staging"]["database"]),
+        functions=tuple(_function(function) for function in data["functions"]),
+    )
+
+
+def _production(data: Checked, url: str) -> Production:
+    parts = read_url(url)
+    port = parts.effective_port if parts else 80
+    return Production(
+        host=data["host"],
+        root=data["root"],
+        address=data.get("address", "127.0.0.1"),
+        port=int(data.get("port", port)),
+        programs=Programs(**data.get("programs", {})),
+        error_log=data.get("error_log", ""),
+    )
+
+
+def _function(data: Checked) -> Function:
+    return Function(
+        name=data["name"], path=data["path"], text=tuple(data.get("text", ())), status=int(data.get("status", 200))
+    )
+
+
+def _policy(value: str | list[str]) -> Policy:
+    if isinstance(value, list):
+        return tuple(value)
+    return "all" if value == "all" else "none"
+
+
+def _scope(data: Checked) -> Scope:
+    return Scope(
+        backup=BackupDuty() if "backup" in data else None,
+        update=_update(data["update"]) if "update" in data else None,
+        promises=tuple(Promise(duty, data[duty]["promise"]) for duty in LATER_DUTIES if duty in data),
+    )
+
+
+def _update(data: Checked) -> UpdateDuty:
+    window = data["window"]
+    return UpdateDuty(
+        window=Window(
+            days=tuple(day for day in WEEK if day in window["days"]),
+            begins=time.fromisoformat(window["from"]),
+            ends=time.fromisoformat(window["to"]),
+        ),
+        core=data["core"],
+        plugins=_policy(data["plugins"]),
+        themes=_policy(data["themes"]),
+        holds=tuple(Hold(**hold) for hold in data.get("holds", ())),
+    )

@@ -1,0 +1,46 @@
+"""Look into a client's hosts.yml, only to see whether the places of the contract are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.contract.suggest import did_you_mean, quoted
+from orchestrator.contract.tree import Data, Document, Finding, read_document
+
+HOSTS_FILE = "hosts.yml"
+
+
+def host_names(document: Document) -> frozenset[str]:
+    """Return the names of all hosts in an inventory in Ansible's YAML form."""
+    names: set[str] = set()
+    waiting: list[Data] = [document.data()]
+    while waiting:
+        groups = waiting.pop()
+        for group in groups.values() if isinstance(groups, dict) else ():
+            if isinstance(group, dict):
+                hosts = group.get("hosts")
+                names.update(hosts if isinstance(hosts, dict) else ())
+                waiting.append(group.get("children"))
+    return frozenset(names)
+
+
+def host_findings(contract: Document, hosts: frozenset[str]) -> Iterator[Finding]:
+    """Find the places of a contract whose inventory host is not among the hosts."""
+    data = contract.data()
+    sites = data.get("sites") if isinstance(data, dict) else None
+    for name, site in sites.items() if isinstance(sites, dict) else ():
+        places = site.get("places") if isinstance(site, dict) else None
+        production = places.get("production") if isinstance(places, dict) else None
+        host = production.get("host") if isinstance(production, dict) else None
+        if isinstance(host, str) and host not in hosts:
+            message = f"{quoted(host)} is no host of {HOSTS_FILE}, which stands beside the contract."
+            allowed = (
+                f" Allowed: {', '.join(quoted(each) for each in sorted(hosts))}." if hosts else " It names no hosts."
+            )
+            path = ("sites", name, "places", "production", "host")
+            yield Finding(path, message + allowed + did_you_mean(host, hosts))
+
+
+def read_hosts(text: str) -> Document:
+    """Read a hosts.yml: Ansible's own file, in which tags and anchors are Ansible's business."""
+    return read_document(text, strict=False)

@@ -1,0 +1,185 @@
+"""Hold one client's contract as frozen values. Whatever has one of these has a contract without mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, time
+from typing import Literal
+
+Policy = Literal["all", "none"] | tuple[str, ...]
+CorePolicy = Literal["none", "minor", "major"]
+HoldKind = Literal["core", "plugin", "theme"]
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who was promised something."""
+
+    id: str
+    name: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The paper behind the contract: its number, its dates and the clock they are read by."""
+
+    number: str
+    signed: date
+    begins: date
+    ends: date
+    time_zone: str
+
+
+@dataclass(frozen=True)
+class Contact:
+    """A person on either side. `phone` is empty when none was given."""
+
+    name: str
+    role: Literal["client", "agency"]
+    email: str
+    phone: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """The S3 store that holds the restore points. Its keys are in the vault, never here."""
+
+    endpoint: str
+    bucket: str
+    region: str
+
+
+@dataclass(frozen=True)
+class Programs:
+    """How the host calls the programs that are needed: names, or absolute paths."""
+
+    php: str = "php"
+    mariadb: str = "mariadb"
+    mariadb_dump: str = "mariadb-dump"
+    restic: str = "restic"
+
+
+@dataclass(frozen=True)
+class Production:
+    """The place that visitors see. `error_log` is empty when PHP is to be asked for it."""
+
+    host: str
+    root: str
+    address: str
+    port: int
+    programs: Programs
+    error_log: str
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The place for rehearsals, on the same host as production."""
+
+    port: int
+    database: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """Something the client says that the site must do, with the check that shows it."""
+
+    name: str
+    path: str
+    text: tuple[str, ...]
+    status: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """One website with its places and functions. `url` has no closing slash."""
+
+    name: str
+    cms: Literal["wordpress"]
+    url: str
+    production: Production
+    staging: Staging
+    functions: tuple[Function, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """When a duty may touch production, by the agreement's time zone. One that ends before it begins crosses midnight."""
+
+    days: tuple[str, ...]
+    begins: time
+    ends: time
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A release that this client's sites do not get, with the reason."""
+
+    kind: HoldKind
+    slug: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BackupDuty:
+    """The promise of a restore point of every site."""
+
+
+@dataclass(frozen=True)
+class UpdateDuty:
+    """The promise to bring what the policies allow, in the window, and to leave out what is held."""
+
+    window: Window
+    core: CorePolicy
+    plugins: Policy
+    themes: Policy
+    holds: tuple[Hold, ...]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A duty that is written down in the client's words and that nothing serves yet."""
+
+    duty: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The duties that were promised. A duty that is None was not."""
+
+    backup: BackupDuty | None
+    update: UpdateDuty | None
+    promises: tuple[Promise, ...]
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How many restore points are kept for each span of time."""
+
+    daily: int
+    weekly: int
+    monthly: int
+    yearly: int
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One client's promise, complete and without mistakes."""
+
+    schema: int
+    client: Client
+    agreement: Agreement
+    contacts: tuple[Contact, ...]
+    store: Store
+    sites: tuple[Site, ...]
+    scope: Scope
+    retention: Retention
+
+    def site(self, name: str) -> Site:
+        """Return the site of that name. Raises KeyError."""
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise KeyError(name)

@@ -1,0 +1,375 @@
+"""Give the shape of a contract, schema version 1, as JSON Schema, for the loader, for editors and for the reference.
+
+Beside JSON Schema's own words each pattern carries `x-allowed`: what the pattern allows, said to a person.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+LATER_DUTIES = {
+    "monitoring": "Watching the sites day and night.",
+    "security": "Finding and closing security holes.",
+    "corrective": "Repairing what is broken.",
+    "preventive": "Looking for what will break.",
+    "evolutionary": "Small improvements.",
+    "remote": "Help from afar.",
+    "on_site": "Help on the client's premises.",
+    "billing": "What is paid, and when.",
+    "response_times": "How fast an answer and a repair are promised.",
+    "advice": "Advising the client.",
+    "client_duties": "What the client does.",
+    "report": "What is reported to the client, and when.",
+}
+
+NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+NAME_ALLOWED = "small letters, digits and hyphens, at most 63, beginning with a letter or digit"
+SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+SLUG_ALLOWED = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
+ABSOLUTE = r"^/[A-Za-z0-9._@+/-]{1,250}$"
+ABSOLUTE_ALLOWED = "an absolute path of letters, digits and . _ @ + - /"
+WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+Schema = dict[str, Any]
+
+
+def _text(description: str, *examples: str, longest: int = 200, **more: Any) -> Schema:
+    return {
+        "type": "string",
+        "description": description,
+        "examples": list(examples),
+        "minLength": 1,
+        "maxLength": longest,
+        **more,
+    }
+
+
+def _word(description: str, *examples: str, pattern: str, allowed: str) -> Schema:
+    return {
+        "type": "string",
+        "description": description,
+        "examples": list(examples),
+        "pattern": pattern,
+        "x-allowed": allowed,
+    }
+
+
+def _choice(description: str, *words: str) -> Schema:
+    return {"description": description, "examples": [words[0]], "enum": list(words)}
+
+
+def _number(description: str, example: int, least: int, most: int, **more: Any) -> Schema:
+    return {
+        "type": "integer",
+        "description": description,
+        "examples": [example],
+        "minimum": least,
+        "maximum": most,
+        **more,
+    }
+
+
+def _mapping(description: str, required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "additionalProperties": False,
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+    }
+
+
+def _list(description: str, items: Schema, least: int, most: int) -> Schema:
+    return {"type": "array", "description": description, "items": items, "minItems": least, "maxItems": most}
+
+
+def _day(description: str, example: str) -> Schema:
+    return _word(description, example, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", allowed="a date such as 2026-02-01")
+
+
+def _clock(description: str, example: str) -> Schema:
+    return _word(
+        description,
+        example,
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        allowed='a time of day such as "02:00", from "00:00" to "23:59"',
+    )
+
+
+def _policy(kind: str) -> Schema:
+    description = f"Which {kind} are updated: all, none, or a list of slugs."
+    slug = _word(f"The slug of one of the {kind}.", "newspack-blocks", pattern=SLUG, allowed=SLUG_ALLOWED)
+    return {
+        "description": description,
+        "examples": ["all", ["newspack-blocks"]],
+        "if": {"type": "array"},
+        "then": {"type": "array", "items": slug, "minItems": 1, "maxItems": 500},
+        "else": {"enum": ["all", "none"], "x-or": "a list of slugs"},
+    }
+
+
+def _client() -> Schema:
+    return _mapping(
+        "Who was promised something.",
+        {
+            "id": _word(
+                "The same as the name of the contract's folder.", "example", pattern=NAME, allowed=NAME_ALLOWED
+            ),
+            "name": _text("The client's name as it stands in reports.", "Example Bakery"),
+            "language": _word(
+                "The language of the client's reports.",
+                "en",
+                "pt-BR",
+                pattern=r"^[a-z]{2}(-[A-Z]{2})?$",
+                allowed="a language such as en, de or pt-BR",
+            ),
+        },
+    )
+
+
+def _agreement() -> Schema:
+    return _mapping(
+        "The paper behind this contract.",
+        {
+            "number": _word(
+                "The agreement's number.",
+                "UPK-2026-001",
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$",
+                allowed="letters, digits, '.', '_', '/' and '-', at most 64, beginning with a letter or digit",
+            ),
+            "signed": _day("The day of the signatures.", "2026-01-15"),
+            "begins": _day("The first day of the promise.", "2026-02-01"),
+            "ends": _day("The last day of the promise.", "2027-01-31"),
+            "time_zone": _text("The IANA time zone by which dates, windows and reports are read.", "Europe/Berlin"),
+        },
+    )
+
+
+def _contact() -> Schema:
+    return _mapping(
+        "A person on either side.",
+        {
+            "name": _text("The person's name.", "Ada Baker"),
+            "role": _choice("Which side the person is on.", "client", "agency"),
+            "email": _word(
+                "The person's address for mail.",
+                "ada@example.test",
+                pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+%-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)+$",
+                allowed="an address such as ada@example.test",
+            ),
+        },
+        {
+            "phone": _word(
+                "The person's telephone.",
+                "+49 30 0000000",
+                pattern=r"^\+?[0-9][0-9 ()./-]{2,30}$",
+                allowed="digits, spaces and ( ) . / -, with a leading + if need be, in quotes",
+            )
+        },
+    )
+
+
+def _store() -> Schema:
+    return _mapping(
+        "The S3 store that holds the restore points. Its keys are in group_vars/all/vault.yml, never here.",
+        {
+            "endpoint": _text("The store's address, http or https.", "http://10.77.0.1:9000"),
+            "bucket": _word(
+                "The bucket.",
+                "upkeep-example",
+                pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$",
+                allowed="small letters, digits, '.' and '-', 3 to 63 of them",
+            ),
+            "region": _word(
+                "The region that requests are signed for.", "us-east-1", pattern=NAME, allowed=NAME_ALLOWED
+            ),
+        },
+    )
+
+
+def _program(name: str) -> Schema:
+    return _word(
+        f"How the host calls {name}: a name, or an absolute path.",
+        name,
+        pattern=r"^(/[A-Za-z0-9._@+/-]{1,250}|[A-Za-z0-9_][A-Za-z0-9._+-]{0,62})$",
+        allowed="a program's name, or " + ABSOLUTE_ALLOWED,
+    )
+
+
+def _production() -> Schema:
+    programs = {name.replace("-", "_"): _program(name) for name in ("php", "mariadb", "mariadb-dump", "restic")}
+    return _mapping(
+        "The place that visitors see.",
+        {
+            "host": _word(
+                "The inventory host in hosts.yml. One inventory host is one place of one site.",
+                "shop",
+                pattern=NAME,
+                allowed=NAME_ALLOWED,
+            ),
+            "root": _word("The site's document root.", "/srv/shop/htdocs", pattern=ABSOLUTE, allowed=ABSOLUTE_ALLOWED),
+        },
+        {
+            "address": _text("Where the host itself reaches its web server. Without it: 127.0.0.1.", "127.0.0.1"),
+            "port": _number("The port there. Without it: the port of the URL.", 80, 1, 65535),
+            "programs": _mapping("How the host calls the programs that are needed.", {}, programs),
+            "error_log": _word(
+                "PHP's error log. Without it PHP is asked.",
+                "/var/log/php/shop.log",
+                pattern=ABSOLUTE,
+                allowed=ABSOLUTE_ALLOWED,
+            ),
+        },
+    )
+
+
+def _staging() -> Schema:
+    return _mapping(
+        "The place for rehearsals, on the same host as production.",
+        {
+            "port": _number("The port on 127.0.0.1 at which the copy answers.", 8081, 1024, 65535),
+            "database": _word(
+                "The database of the copy. It exists already, and everything in it is thrown away.",
+                "shop_staging",
+                pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$",
+                allowed="letters, digits, '_' and '-', at most 64",
+            ),
+        },
+    )
+
+
+def _function() -> Schema:
+    return _mapping(
+        "Something the client says that the site must do, with the check that shows it.",
+        {
+            "name": _text("What it is, in the client's words.", "front page"),
+            "path": _word(
+                "The page that shows it, from the first slash.",
+                "/",
+                "/shop/?orderby=price",
+                pattern=r"^/[A-Za-z0-9/._~%?&=+:@,-]{0,500}$",
+                allowed="a path that begins with '/', of letters, digits and / . _ ~ % ? & = + : @ , -",
+            ),
+        },
+        {
+            "text": _list("Words that must stand in the page.", _text("Words in the page.", "Example Bakery"), 1, 50),
+            "status": _number("The HTTP status of the page.", 200, 200, 599, default=200),
+        },
+    )
+
+
+def _site() -> Schema:
+    return _mapping(
+        "One website.",
+        {
+            "cms": _choice("The software that runs the site.", "wordpress"),
+            "url": _text("The site's address as visitors type it.", "https://www.example.test"),
+            "places": _mapping("Where the site lives.", {"production": _production(), "staging": _staging()}),
+            "functions": _list("What the site must do.", _function(), 1, 200),
+        },
+    )
+
+
+def _hold() -> Schema:
+    return _mapping(
+        "A release that these sites do not get.",
+        {
+            "kind": _choice("What kind of thing is held.", "core", "plugin", "theme"),
+            "slug": _word("Its slug; for core: wordpress.", "newspack-blocks", pattern=SLUG, allowed=SLUG_ALLOWED),
+            "version": _word(
+                "The version, in quotes.",
+                "4.33.0",
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$",
+                allowed='a version such as "6.5.5", in quotes',
+            ),
+            "reason": _text("Why.", "breaks the booking form", longest=500),
+        },
+    )
+
+
+def _update() -> Schema:
+    days = {"description": "A day of the week.", "examples": ["mon"], "enum": list(WEEK)}
+    window = _mapping(
+        "When production may be touched, by the agreement's time zone.",
+        {
+            "days": _list("The days on which the window opens.", days, 1, 7),
+            "from": _clock("When it opens.", "02:00"),
+            "to": _clock("When it closes. Earlier than `from`: on the next day.", "05:00"),
+        },
+    )
+    return _mapping(
+        "The promise to keep software up to date.",
+        {
+            "window": window,
+            "core": _choice("How far WordPress itself is updated.", "none", "minor", "major"),
+            "plugins": _policy("plugins"),
+            "themes": _policy("themes"),
+        },
+        {"holds": _list("Releases that these sites do not get.", _hold(), 0, 200)},
+    )
+
+
+def _scope() -> Schema:
+    later = {
+        duty: _mapping(
+            f"{description} Nothing serves this yet: `upkeep explain` says so.",
+            {"promise": _text("What was promised, in the contract's words.", "By hand, each month.", longest=2000)},
+        )
+        for duty, description in LATER_DUTIES.items()
+    }
+    backup = _mapping("The promise of a restore point of every site: files and database, proven complete.", {})
+    scope = _mapping("The duties that were promised.", {}, {"backup": backup, "update": _update(), **later})
+    return {**scope, "minProperties": 1}
+
+
+def contract_schema() -> Schema:
+    """Build the schema of a contract."""
+    sites = {
+        "type": "object",
+        "description": "The websites, each under its name.",
+        "minProperties": 1,
+        "maxProperties": 200,
+        "propertyNames": {"pattern": NAME, "x-allowed": NAME_ALLOWED},
+        "additionalProperties": _site(),
+    }
+    retention = _mapping(
+        "How many restore points are kept. Not all may be 0.",
+        {
+            "daily": _number("One for each of that many days.", 7, 0, 3660),
+            "weekly": _number("One for each of that many weeks.", 4, 0, 520),
+            "monthly": _number("One for each of that many months.", 12, 0, 240),
+            "yearly": _number("One for each of that many years.", 2, 0, 50),
+        },
+    )
+    version = {
+        "description": "The version of this schema.",
+        "examples": [SCHEMA_VERSION],
+        "enum": [SCHEMA_VERSION],
+    }
+    shape = _mapping(
+        "One client's promise.",
+        {
+            "schema": version,
+            "client": _client(),
+            "agreement": _agreement(),
+            "contacts": _list("Whom to talk to.", _contact(), 1, 50),
+            "store": _store(),
+            "sites": sites,
+            "scope": _scope(),
+            "retention": retention,
+        },
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:upkeep:contract:{SCHEMA_VERSION}",
+        "title": f"upkeep contract, schema {SCHEMA_VERSION}",
+        **shape,
+    }
+
+
+def schema_text() -> str:
+    """Return the schema as the text of docs/contract.schema.json."""
+    return json.dumps(contract_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,276 @@
+"""Judge what a shape cannot say: dates in order, zones that exist, places that are apart, values that mean no harm.
+
+Each rule takes a view that shows only what has the right shape, so that one mistake never hides another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from zoneinfo import available_timezones
+
+from orchestrator.contract.address import host_problem, page_problem, path_problem, read_url, url_problem
+from orchestrator.contract.suggest import did_you_mean, one_of, quoted
+from orchestrator.contract.tree import Data, Finding, Path, is_unprintable
+
+TEMPLATE = re.compile(r"\{\{|\{%|\{#")
+SYSTEM_DATABASES = frozenset({"mysql", "information_schema", "performance_schema", "sys", "test"})
+# Ansible's own words, and the groups that the inventory plugin makes.
+RESERVED_HOSTS = frozenset({"all", "ungrouped", "localhost", "production", "staging", "wordpress"})
+
+
+class View:
+    """A contract's data without the parts that are already known to be wrong."""
+
+    def __init__(self, data: Data, wrong: frozenset[Path]) -> None:
+        self.data = data
+        self.wrong = wrong
+
+    def get(self, *path: str | int) -> Data:
+        """Return the value at a path, or None when it is absent or wrong."""
+        value = self.data
+        for depth, part in enumerate(path, start=1):
+            if isinstance(value, dict) and isinstance(part, str):
+                value = value.get(part)
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                return None
+            if path[:depth] in self.wrong:
+                return None
+        return value
+
+    def text(self, *path: str | int) -> str | None:
+        """Return the text at a path, or None."""
+        value = self.get(*path)
+        return value if isinstance(value, str) else None
+
+    def number(self, *path: str | int) -> int | None:
+        """Return the number at a path, or None."""
+        value = self.get(*path)
+        return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def below(self, *path: str | int) -> list[Path]:
+        """Return the paths of a mapping's values or a list's items."""
+        value = self.get(*path)
+        if isinstance(value, dict):
+            return [(*path, key) for key in value]
+        return [(*path, index) for index in range(len(value))] if isinstance(value, list) else []
+
+
+def sense_findings(data: Data, wrong: frozenset[Path], folder: str | None) -> Iterator[Finding]:
+    """Find everything in a contract that has the right shape and makes no sense. `folder` is the client's folder."""
+    harmful = list(_harmful_words(data, wrong))
+    yield from harmful
+    view = View(data, wrong | {finding.path for finding in harmful})
+    yield from _client(view, folder)
+    yield from _agreement(view)
+    yield from _store(view)
+    for site in view.below("sites"):
+        yield from _site(view, site)
+    yield from _shared_hosts(view)
+    yield from _update(view)
+    yield from _retention(view)
+
+
+def _harmful_words(data: Data, wrong: frozenset[Path]) -> Iterator[Finding]:
+    # An own stack: the tree is shallow, but it came from outside.
+    waiting: list[tuple[Path, Data]] = [((), data)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            for key, each in value.items():
+                waiting.append(((*path, key), each))
+                if (*path, key) not in wrong and (problem := word_problem(key)):
+                    yield Finding((*path, key), problem, at_key=True)
+        elif isinstance(value, list):
+            waiting.extend(((*path, index), each) for index, each in enumerate(value))
+        elif isinstance(value, str) and path not in wrong and (problem := word_problem(value)):
+            yield Finding(path, problem)
+
+
+def word_problem(word: str) -> str:
+    """Say why a word may stand nowhere in a contract, or nothing."""
+    if any(is_unprintable(each) for each in word):
+        return (
+            f"{quoted(word)} is not allowed: no control characters, no line breaks, nothing invisible."
+            " A long text is written with '>-'."
+        )
+    if match := TEMPLATE.search(word):
+        return f"{quoted(word)} is not allowed: '{match[0]}' would begin a template. Allowed: plain text."
+    if word.startswith("-"):
+        return f"{quoted(word)} is not allowed: what begins with '-' would be read as an option."
+    if word != word.strip():
+        return f"{quoted(word)} is not allowed: no spaces at the beginning or the end."
+    return ""
+
+
+def _client(view: View, folder: str | None) -> Iterator[Finding]:
+    name = view.text("client", "id")
+    if name is not None and folder is not None and name != folder:
+        yield Finding(
+            ("client", "id"),
+            f"{quoted(name)} is not the name of the contract's folder. Allowed: {quoted(folder)}, or rename the folder.",
+        )
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    # These three name no region: what they mean depends on the machine.
+    return frozenset(available_timezones()) - {"localtime", "Factory", "posixrules"}
+
+
+def _agreement(view: View) -> Iterator[Finding]:
+    number = view.text("agreement", "number")
+    if number is not None and (".." in number or "//" in number):
+        yield Finding(("agreement", "number"), f"{quoted(number)} is not allowed: '..' and '//' may not stand in it.")
+    dates: dict[str, date] = {}
+    for key in ("signed", "begins", "ends"):
+        text = view.text("agreement", key)
+        if text is None:
+            continue
+        try:
+            dates[key] = date.fromisoformat(text)
+        except ValueError:
+            yield Finding(("agreement", key), f"{quoted(text)} is on no calendar. Allowed: a date such as 2026-02-01.")
+    for earlier, later, equal in (("signed", "begins", True), ("begins", "ends", False)):
+        if earlier in dates and later in dates:
+            first, second = dates[earlier], dates[later]
+            if first > second or (first == second and not equal):
+                message = (
+                    f"{later} ({second}) is not after {earlier} ({first}). Allowed: signed, then begins, then ends."
+                )
+                yield Finding(("agreement", later), message)
+    zone = view.text("agreement", "time_zone")
+    if zone is not None and zone not in _time_zones():
+        message = (
+            f"{quoted(zone)} is no IANA time zone. Allowed: such as Europe/Berlin.{did_you_mean(zone, _time_zones())}"
+        )
+        yield Finding(("agreement", "time_zone"), message)
+
+
+def _store(view: View) -> Iterator[Finding]:
+    endpoint = view.text("store", "endpoint")
+    # A store on the controller's own machine is an honest thing; the cloud's metadata service is not.
+    if endpoint is not None and (problem := url_problem(endpoint, loopback=True)):
+        yield Finding(("store", "endpoint"), problem)
+    bucket = view.text("store", "bucket")
+    if bucket is not None and (".." in bucket or ".-" in bucket or "-." in bucket):
+        yield Finding(("store", "bucket"), f"{quoted(bucket)} is not allowed: '..', '.-' and '-.' may not stand in it.")
+
+
+def _site(view: View, site: Path) -> Iterator[Finding]:
+    production = (*site, "places", "production")
+    url = view.text(*site, "url")
+    if url is not None and (problem := url_problem(url, loopback=False)):
+        yield Finding((*site, "url"), problem)
+    address = view.text(*production, "address")
+    if address is not None and (problem := host_problem(address, loopback=True)):
+        yield Finding((*production, "address"), problem)
+    host = view.text(*production, "host")
+    if host in RESERVED_HOSTS:
+        yield Finding((*production, "host"), f"{quoted(host)} is a word of Ansible's or ours. Choose another name.")
+    for key in ("root", "error_log"):
+        path = view.text(*production, key)
+        if path is not None and (problem := path_problem(path, document_root=key == "root")):
+            yield Finding((*production, key), problem)
+    for program in view.below(*production, "programs"):
+        path = view.text(*program)
+        if path is not None and path.startswith("/") and (problem := path_problem(path, document_root=False)):
+            yield Finding(program, problem)
+    yield from _staging(view, site)
+    yield from _functions(view, site)
+
+
+def _staging(view: View, site: Path) -> Iterator[Finding]:
+    staging = (*site, "places", "staging")
+    port = view.number(*site, "places", "production", "port")
+    if port is None and view.get(*site, "places", "production", "port") is None:
+        parts = read_url(view.text(*site, "url") or "")
+        port = parts.effective_port if parts else None
+    if port is not None and port == view.number(*staging, "port"):
+        yield Finding((*staging, "port"), f"{port} is production's port too. Allowed: another one, 1024 to 65535.")
+    database = view.text(*staging, "database")
+    if database is not None and database.lower() in SYSTEM_DATABASES:
+        yield Finding((*staging, "database"), f"{quoted(database)} belongs to the database server itself.")
+
+
+def _functions(view: View, site: Path) -> Iterator[Finding]:
+    names: set[str] = set()
+    cms = view.text(*site, "cms") or "wordpress"
+    for function in view.below(*site, "functions"):
+        name = view.text(*function, "name")
+        if name is not None and name in names:
+            yield Finding((*function, "name"), f"{quoted(name)} is already the name of another function of this site.")
+        if name is not None and name.lower().startswith(f"{cms}:"):
+            message = f"{quoted(name)} is not allowed: names that begin with '{cms}:' are those of built-in checks."
+            yield Finding((*function, "name"), message)
+        names.add(name or "")
+        path = view.text(*function, "path")
+        if path is not None and (problem := page_problem(path)):
+            yield Finding((*function, "path"), problem)
+
+
+def _shared_hosts(view: View) -> Iterator[Finding]:
+    taken: dict[str, Path] = {}
+    for site in view.below("sites"):
+        path = (*site, "places", "production", "host")
+        host = view.text(*path)
+        if host is None:
+            continue
+        if host in taken:
+            message = (
+                f"{quoted(host)} is already the place of {quoted(str(taken[host][1]))}: one inventory host, one place."
+            )
+            yield Finding(path, message + " Give each its own name in hosts.yml, with the same ansible_host.")
+        taken.setdefault(host, path)
+
+
+def _update(view: View) -> Iterator[Finding]:
+    update: Path = ("scope", "update")
+    window = (*update, "window")
+    begins, ends = view.text(*window, "from"), view.text(*window, "to")
+    if begins is not None and begins == ends:
+        yield Finding((*window, "to"), f"{quoted(ends)} is also when the window opens: it would never be open.")
+    for list_path in ((*window, "days"), (*update, "plugins"), (*update, "themes")):
+        yield from _repeated(view, list_path)
+    for key in ("plugins", "themes"):
+        for item in view.below(*update, key):
+            yield from _dots(item, view.text(*item))
+    yield from _holds(view, (*update, "holds"))
+
+
+def _holds(view: View, holds: Path) -> Iterator[Finding]:
+    seen: set[tuple[str | None, ...]] = set()
+    for hold in view.below(*holds):
+        kind, slug, version = (view.text(*hold, key) for key in ("kind", "slug", "version"))
+        yield from _dots((*hold, "slug"), slug)
+        yield from _dots((*hold, "version"), version)
+        if kind == "core" and slug is not None and slug != "wordpress":
+            yield Finding((*hold, "slug"), f"{quoted(slug)} is not allowed: of kind core there is only 'wordpress'.")
+        if None not in (kind, slug, version) and (kind, slug, version) in seen:
+            yield Finding(hold, f"{quoted(slug)} {quoted(version)} is held twice.")
+        seen.add((kind, slug, version))
+
+
+def _dots(path: Path, text: str | None) -> Iterator[Finding]:
+    if text is not None and ".." in text:
+        yield Finding(path, f"{quoted(text)} is not allowed: '..' may not stand in it.")
+
+
+def _repeated(view: View, path: Path) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for item in view.below(*path):
+        word = view.text(*item)
+        if word is not None and word in seen:
+            yield Finding(item, f"{quoted(word)} stands here twice.")
+        seen.add(word or "")
+
+
+def _retention(view: View) -> Iterator[Finding]:
+    spans = ("daily", "weekly", "monthly", "yearly")
+    if all(view.number("retention", span) == 0 for span in spans):
+        message = f"nothing would be kept. Allowed: at least one of {one_of(spans)} above 0."
+        yield Finding(("retention",), message, at_key=True)

@@ -1,0 +1,1 @@
+"""Decide, and touch nothing: time, ids and chance come in as arguments."""

@@ -1,0 +1,84 @@
+"""Say which Ansible variables a contract gives to a place. Nothing else computes them.
+
+The inventory plugin sets them, so a playbook that is started by hand gets the same ones as a planned run.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from orchestrator.contract.model import Contract, Policy, Site, UpdateDuty
+from orchestrator.probe.functions import probes_of
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+def place_variables(contract: Contract, site_name: str) -> dict[str, Json]:
+    """Return the variables of the production place of a site, each under the prefix of the role that it is for."""
+    site = contract.site(site_name)
+    return {
+        **{f"{role}_site": _site(contract, site) for role in ROLES},
+        **{f"{role}_probes": _probes(site) for role in ROLES},
+        "site_snapshot_store": _store(contract, site),
+        "cms_update_policy": _policies(contract.scope.update),
+        "cms_update_holds": _holds(contract.scope.update),
+    }
+
+
+ROLES = ("site_probe", "site_lease", "site_snapshot", "site_staging", "cms_update")
+
+
+def _site(contract: Contract, site: Site) -> dict[str, Json]:
+    production = site.production
+    return {
+        "client": contract.client.id,
+        "name": site.name,
+        "cms": site.cms,
+        "url": site.url,
+        "root": production.root,
+        "address": production.address,
+        "port": production.port,
+        "programs": {
+            "php": production.programs.php,
+            "mariadb": production.programs.mariadb,
+            "mariadb_dump": production.programs.mariadb_dump,
+            "restic": production.programs.restic,
+        },
+        "error_log": production.error_log,
+        "staging": {"port": site.staging.port, "database": site.staging.database},
+    }
+
+
+def _probes(site: Site) -> list[Json]:
+    return [
+        {"name": probe.name, "kind": probe.kind, "path": probe.path, "status": probe.status, "text": list(probe.text)}
+        for probe in probes_of(site)
+    ]
+
+
+def _store(contract: Contract, site: Site) -> dict[str, Json]:
+    store = contract.store
+    return {
+        "endpoint": store.endpoint,
+        "bucket": store.bucket,
+        "region": store.region,
+        "prefix": f"{contract.client.id}/{site.name}",
+    }
+
+
+def _policies(update: UpdateDuty | None) -> dict[str, Json]:
+    # What was not promised is not touched: a playbook that is started by hand finds nothing that it may update.
+    if update is None:
+        return {"core": "none", "plugins": "none", "themes": "none"}
+    return {"core": update.core, "plugins": _slugs(update.plugins), "themes": _slugs(update.themes)}
+
+
+def _slugs(policy: Policy) -> Json:
+    return list(policy) if isinstance(policy, tuple) else policy
+
+
+def _holds(update: UpdateDuty | None) -> list[Json]:
+    return [
+        {"kind": hold.kind, "slug": hold.slug, "version": hold.version, "reason": hold.reason}
+        for hold in (update.holds if update else ())
+    ]

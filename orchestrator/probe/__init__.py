@@ -1,0 +1,1 @@
+"""Say what is checked of a site, and what the checks say together."""

@@ -1,0 +1,99 @@
+"""Read a client's contract.yml as an Ansible inventory."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: contract
+short_description: A client's contract as an inventory source
+description:
+  - Reads I(contract.yml) in a client's folder and gives each production place of the contract, which is an inventory
+    host, the variables that the roles of this project need. They are the very same ones that a run of C(upkeep) uses.
+  - Adds the group C(production) and one group for each CMS, such as C(wordpress).
+  - Sets C(upkeep_run), one id for each start of Ansible, so that a playbook works by hand. A run of C(upkeep) hands in
+    its own.
+  - How a host is reached stands in I(hosts.yml) beside the contract; Ansible reads it as it reads any inventory.
+  - A contract with a mistake stops Ansible before anything is done, and every mistake is shown with its line.
+author: The upkeep project
+options: {}
+"""
+
+EXAMPLES = r"""
+# ansible-inventory -i inventories/example --list
+# ansible-playbook -i inventories/example playbooks/probe.yml
+"""
+
+import secrets
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.utils.display import Display
+
+FILE_NAME = "contract.yml"
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
+    """Turn one contract into hosts, groups and variables."""
+
+    NAME = "contract"
+    # Words of a contract are never templates. This is Ansible's default too; it is said so that nobody changes it.
+    trusted_by_default = False
+
+    def verify_file(self, path: str) -> bool:
+        """Want every file called contract.yml, and no other."""
+        return bool(super().verify_file(path)) and Path(path).name == FILE_NAME
+
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
+        """Fill the inventory from the contract."""
+        super().parse(inventory, loader, path, cache)
+        try:
+            _fill(inventory, Path(path))
+        except ImportError as error:
+            _stop(
+                f"upkeep's own package cannot be loaded: {error}. Nothing was run.\n"
+                "Start Ansible from the Python in which upkeep is installed, such as .venv/bin/ansible-playbook",
+                2,
+            )
+        except Exception as error:
+            _stop(f"this is a mistake in upkeep, not in the contract: {type(error).__name__}: {error}", 1)
+
+
+def _fill(inventory: Any, path: Path) -> None:
+    # In a checkout the package stands beside plugins/; installed, it is where Ansible's own Python looks.
+    if (REPOSITORY / "orchestrator" / "__init__.py").is_file() and str(REPOSITORY) not in sys.path:
+        sys.path.insert(0, str(REPOSITORY))
+    # Imported here, because Ansible passes over a plugin that cannot be imported, without a word.
+    from orchestrator.contract.load import load_contract  # noqa: PLC0415
+    from orchestrator.errors import ContractInvalid  # noqa: PLC0415
+    from orchestrator.plan.variables import place_variables  # noqa: PLC0415
+
+    try:
+        contract = load_contract(path)
+    except ContractInvalid as error:
+        _stop(f"{error.message}\n{error.next_step}", error.exit_code)
+    inventory.add_group("production")
+    for site in contract.sites:
+        host = site.production.host
+        inventory.add_host(host, group="production")
+        inventory.add_group(site.cms)
+        inventory.add_child(site.cms, host)
+        for name, value in place_variables(contract, site.name).items():
+            inventory.set_variable(host, name, value)
+    inventory.set_variable("all", "upkeep_run", _run_id())
+
+
+@cache
+def _run_id() -> str:
+    # Once for each process: a run that reads its inventory a second time stays the same run.
+    return f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    # Not an AnsibleError: Ansible would turn that into a warning, let the plugin `yaml` read the contract as a list of
+    # strange groups, find no host for the play, and end with success. Nothing may run on a contract with a mistake.
+    Display().error(message, wrap_text=False)
+    raise SystemExit(code)

@@ -1,0 +1,52 @@
+"""The contracts that the seam is tried with: the sample, and the corners of what a contract may say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.contract.model import Contract
+from orchestrator.plan.variables import place_variables
+from tests.unit.contract.samples import DELETED, PRODUCTION, UPDATE, contract_with
+
+_TINY_FUNCTION = {"name": "front page", "path": "/"}
+_BOTH_KINDS = [
+    {"kind": "core", "slug": "wordpress", "version": "6.5.5", "reason": "not yet"},
+    {"kind": "plugin", "slug": "lab-banner", "version": "2.0", "reason": "breaks the front page"},
+    {"kind": "theme", "slug": "twentytwentythree", "version": "1.2", "reason": "breaks the menu"},
+]
+_OWN_PROGRAMS = {
+    "php": "/usr/bin/php8.2",
+    "mariadb": "mysql",
+    "mariadb_dump": "mysqldump",
+    "restic": "/opt/restic/restic",
+}
+
+# name -> where the sample is changed, and to what
+CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {
+    "the sample": ((), None),
+    "backup only": (UPDATE, DELETED),
+    "nothing allowed": ((*UPDATE, "plugins"), "none"),
+    "some plugins": ((*UPDATE, "plugins"), ["newspack-blocks", "lab-banner"]),
+    "some themes": ((*UPDATE, "themes"), ["twentytwentythree"]),
+    "no core": ((*UPDATE, "core"), "none"),
+    "holds": ((*UPDATE, "holds"), _BOTH_KINDS),
+    "own programs": ((*PRODUCTION, "programs"), _OWN_PROGRAMS),
+    "no programs": ((*PRODUCTION, "programs"), DELETED),
+    "own error log": ((*PRODUCTION, "error_log"), "/var/log/php/shop.log"),
+    "no port": ((*PRODUCTION, "port"), DELETED),
+    "one tiny function": (("sites", "shop", "functions"), [_TINY_FUNCTION]),
+}
+CONTRACTS = tuple(CHANGES)
+
+
+def contract_called(name: str) -> Contract:
+    """Return the contract of that name."""
+    return contract_with(*CHANGES[name])
+
+
+def variables_of(name: str) -> Iterator[dict[str, Any]]:
+    """Yield the variables of every place of a contract."""
+    contract = contract_called(name)
+    for site in contract.sites:
+        yield dict(place_variables(contract, site.name))

@@ -1,0 +1,82 @@
+"""A playbook that is started by hand gets the very same variables as a planned run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.contract.load import load_contract
+from orchestrator.plan.variables import place_variables
+from tests.unit.contract.samples import REPOSITORY, SAMPLE
+
+
+def ansible(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Start one of Ansible's programs as a person in this folder would."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name(program)), *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def inventory():
+    """The sample as Ansible sees it."""
+    ended = ansible("ansible-inventory", "-i", str(SAMPLE.parent), "--list")
+    assert ended.returncode == 0, ended.stderr
+    assert "WARNING" not in ended.stderr
+    return json.loads(ended.stdout)
+
+
+def untrusted(value):
+    """Return a value as it stands in the contract, after seeing that Ansible will not take its words for templates."""
+    if isinstance(value, list):
+        return [untrusted(each) for each in value]
+    if isinstance(value, dict) and "__ansible_unsafe" not in value:
+        return {key: untrusted(each) for key, each in value.items()}
+    assert not isinstance(value, str), value
+    return value["__ansible_unsafe"] if isinstance(value, dict) else value
+
+
+def test_the_place_has_the_variables_of_the_planner_and_none_of_them_is_a_template(inventory):
+    variables = inventory["_meta"]["hostvars"]["shop"]
+    for name, value in place_variables(load_contract(SAMPLE), "shop").items():
+        assert untrusted(variables[name]) == value
+    assert variables["ansible_user"] == "shop"
+
+
+def test_the_place_is_in_the_groups_of_production_and_of_its_cms(inventory):
+    assert inventory["production"]["hosts"] == ["shop"]
+    assert inventory["wordpress"]["hosts"] == ["shop"]
+
+
+def test_each_start_has_one_run_id(inventory):
+    run = untrusted(inventory["_meta"]["hostvars"]["shop"]["upkeep_run"])
+    assert re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", run)
+
+
+def test_a_playbook_by_hand_sees_them_and_the_run_stays_the_same_when_the_inventory_is_read_again(tmp_path):
+    play = tmp_path / "play.yml"
+    play.write_text(
+        "- hosts: production\n  gather_facts: false\n  connection: local\n  tasks:\n"
+        "    - ansible.builtin.debug: {msg: 'first {{ upkeep_run }} {{ cms_update_policy.core }}'}\n"
+        "    - ansible.builtin.meta: refresh_inventory\n"
+        "    - ansible.builtin.debug: {msg: 'again {{ upkeep_run }}'}\n"
+    )
+    ended = ansible("ansible-playbook", "-i", str(SAMPLE.parent), str(play))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    first, again = (re.search(word + r" ([0-9TZ]+-[0-9a-f]{8})", ended.stdout) for word in ("first", "again"))
+    assert first is not None
+    assert again is not None
+    assert first[1] == again[1]
+    assert f"{first[1]} major" in ended.stdout

@@ -1,0 +1,386 @@
+"""A contract is loaded whole and without mistakes, or every mistake is said with its line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+from datetime import date, time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.contract.load import check, contract_digest, find_client, load_contract, parse_contract
+from orchestrator.contract.model import Hold, Production, Programs, Promise, Staging
+from orchestrator.errors import ContractInvalid, Usage
+from tests.unit.contract.samples import (
+    DELETED,
+    FUNCTION,
+    PRODUCTION,
+    SAMPLE,
+    UPDATE,
+    URL,
+    WINDOW,
+    changed,
+    contract_with,
+    mistakes_of,
+    mistakes_with,
+    sample_data,
+    written,
+)
+
+
+def test_the_sample_loads_with_every_value_in_its_place():
+    contract = load_contract(SAMPLE)
+
+    assert contract.client.id == "example"
+    assert contract.agreement.ends == date(2027, 1, 31)
+    assert [contact.role for contact in contract.contacts] == ["client", "agency"]
+    assert contract.contacts[1].phone == ""
+    site = contract.site("shop")
+    assert site.url == "http://shop.example.test"
+    assert site.production == Production("shop", "/srv/shop/htdocs", "127.0.0.1", 80, Programs(), "")
+    assert site.staging == Staging(8081, "shop_staging")
+    assert [(function.path, function.text, function.status) for function in site.functions] == [
+        ("/", ("Example Bakery",), 200),
+        ("/lab-post-1/", ("LAB-1",), 200),
+    ]
+    assert contract.scope.backup is not None
+    assert contract.scope.update is not None
+    assert contract.scope.update.window.begins == time(2, 0)
+    assert (contract.scope.update.core, contract.scope.update.plugins) == ("major", "all")
+    assert contract.scope.promises[1] == Promise("report", "One page each month, by mail.")
+    assert contract.retention.monthly == 12
+
+
+def test_a_site_that_does_not_exist_is_no_value():
+    with pytest.raises(KeyError):
+        load_contract(SAMPLE).site("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("url", "normal", "port"),
+    [
+        ("https://www.example.test", "https://www.example.test", 443),
+        ("http://WWW.Example.test/", "http://www.example.test", 80),
+        ("http://shop.example.test:8080", "http://shop.example.test:8080", 8080),
+        ("http://192.168.7.9", "http://192.168.7.9", 80),
+        ("http://[fd12::7]:81", "http://[fd12::7]:81", 81),
+        ("https://xn--bcker-gra.example", "https://xn--bcker-gra.example", 443),
+    ],
+)
+def test_the_port_of_production_follows_the_address_when_none_is_given(url, normal, port):
+    data = changed((*PRODUCTION, "port"), DELETED, changed(URL, url))
+    site = parse_contract(written(data), "contract.yml").site("shop")
+    assert (site.url, site.production.port, site.production.address) == (normal, port, "127.0.0.1")
+
+
+def test_what_is_optional_has_its_default():
+    data = changed(PRODUCTION, {"host": "shop", "root": "/srv/shop/htdocs"})
+    data = changed(FUNCTION, {"name": "front page", "path": "/"}, data)
+    data = changed((*UPDATE, "holds"), DELETED, data)
+    contract = parse_contract(written(data), "contract.yml")
+
+    site = contract.site("shop")
+    assert site.production.programs == Programs("php", "mariadb", "mariadb-dump", "restic")
+    assert (site.functions[0].text, site.functions[0].status) == ((), 200)
+    assert contract.scope.update is not None
+    assert contract.scope.update.holds == ()
+
+
+def test_policies_and_holds_are_values():
+    data = changed((*UPDATE, "plugins"), ["akismet", "newspack-blocks"])
+    hold = {"kind": "plugin", "slug": "akismet", "version": "5.1", "reason": "breaks the form"}
+    contract = parse_contract(written(changed((*UPDATE, "holds"), [hold], data)), "contract.yml")
+    assert contract.scope.update is not None
+    assert contract.scope.update.plugins == ("akismet", "newspack-blocks")
+    assert contract.scope.update.holds == (Hold("plugin", "akismet", "5.1", "breaks the form"),)
+
+
+def test_the_days_of_a_window_come_in_the_order_of_the_week():
+    contract = contract_with((*WINDOW, "days"), ["sun", "mon"])
+    assert contract.scope.update is not None
+    assert contract.scope.update.window.days == ("mon", "sun")
+
+
+def test_a_window_may_cross_midnight():
+    contract = contract_with(WINDOW, {"days": ["fri"], "from": "23:30", "to": "01:00"})
+    assert contract.scope.update is not None
+    assert contract.scope.update.window.ends < contract.scope.update.window.begins
+
+
+def test_a_duty_that_was_not_promised_is_none():
+    scope = contract_with(("scope",), {"backup": {}}).scope
+    assert (scope.update, scope.promises) == (None, ())
+
+
+def test_a_date_is_a_word_and_a_clock_is_not_counted_in_sixties():
+    text = SAMPLE.read_text().replace('from: "02:00"', "from: 22:30").replace('to: "05:00"', "to: 23:45")
+    contract = parse_contract(text, "contract.yml")
+    assert contract.scope.update is not None
+    assert contract.scope.update.window.begins == time(22, 30)
+
+
+def test_windows_line_ends_are_fine():
+    parse_contract(SAMPLE.read_text().replace("\n", "\r\n"), "contract.yml")
+
+
+def test_letters_of_every_language_are_fine():
+    assert contract_with(("client", "name"), "Bäckerei Şahin 面包店 \u06cc\u200c\u0647").client.name.startswith(
+        "Bäckerei"
+    )
+
+
+def test_every_mistake_is_reported_at_once_in_the_order_of_the_lines():
+    text = SAMPLE.read_text()
+    text = text.replace("core: major", "core: minorr")
+    text = text.replace("ends: 2027-01-31", "ends: 2025-01-31")
+    text = text.replace("url: http://shop.example.test", "url: ftp://shop.example.test")
+    text = text.replace("  yearly: 2", "  yeerly: 2")
+    with pytest.raises(ContractInvalid) as caught:
+        parse_contract(text, "inventories/example/contract.yml", folder="sample")
+
+    lines = text.split("\n")
+    found = [(mistake.path, lines[mistake.line - 1].split(":")[0].strip()) for mistake in caught.value.mistakes]
+    assert found == [
+        ("client.id", "id"),
+        ("agreement.ends", "ends"),
+        ("sites.shop.url", "url"),
+        ("scope.update.core", "core"),
+        ("retention.yearly", "retention"),
+        ("retention.yeerly", "yeerly"),
+    ]
+    assert caught.value.message.startswith("6 mistakes in the contract; nothing was run.\n")
+    assert caught.value.exit_code == 10
+    assert caught.value.next_step.endswith("upkeep check")
+
+
+def test_a_mistake_says_file_line_column_path_what_is_wrong_and_what_was_meant():
+    text = SAMPLE.read_text().replace("core: major", "core: minorr")
+    line = text[: text.index("minorr")].count("\n") + 1
+    (mistake,) = mistakes_of(text)
+    assert str(mistake) == (
+        f"contract.yml:{line}:11: scope.update.core: 'minorr' is not allowed. Allowed: 'none', 'minor' or 'major'."
+        " Did you mean 'minor'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path", "words"),
+    [
+        (("cleint",), {}, "cleint", "unknown key 'cleint'. Allowed: schema, client,"),
+        (("cleint",), {}, "cleint", "Did you mean 'client'?"),
+        ((*PRODUCTION, "adress"), "10.0.0.1", "sites.shop.places.production.adress", "Did you mean 'address'?"),
+        (("scope", "updates"), {}, "scope.updates", "Did you mean 'update'?"),
+        (("scope", "backup", "x"), 1, "scope.backup.x", "No keys are allowed here: write {}."),
+        ((*UPDATE, "plugins"), "al", "scope.update.plugins", "Allowed: 'all' or 'none', or a list of slugs. Did you"),
+        ((*UPDATE, "themes"), {"a": 1}, "scope.update.themes", "a mapping is not allowed"),
+        ((*UPDATE, "core"), True, "scope.update.core", "true is not allowed"),
+        (("client", "id"), DELETED, "client.id", "the key 'id' is missing. What belongs there: The same as"),
+        ((*PRODUCTION, "port"), "80", "sites.shop.places.production.port", "'80' is not a whole number."),
+        ((*PRODUCTION, "port"), 70000, "sites.shop.places.production.port", "too large. Allowed: 1 to 65535."),
+        (("agreement", "number"), 17, "agreement.number", "17 is not text. Write it in quotes. Allowed: letters"),
+        (("client", "name"), "", "client.name", "the text is empty."),
+        (("client", "name"), "x" * 201, "client.name", "at most 200 characters"),
+        (("client", "name"), None, "client.name", "nothing is not text."),
+        (("contacts",), [], "contacts", "the list is too short. Allowed: at least 1."),
+        (("sites",), {}, "sites", "nothing stands here. Allowed: at least 1."),
+        (("scope",), {}, "scope", "nothing stands here."),
+        (("schema",), 2, "schema", "2 is not allowed. Allowed: 1."),
+        (("agreement", "time_zone"), "Europe/Berlyn", "agreement.time_zone", "Did you mean 'Europe/Berlin'?"),
+        (("agreement", "time_zone"), "localtime", "agreement.time_zone", "no IANA time zone"),
+        (("agreement", "signed"), "2026-02-30", "agreement.signed", "is on no calendar"),
+        (("agreement", "begins"), "2025-12-31", "agreement.begins", "is not after signed (2026-01-15)"),
+        (("agreement", "ends"), "2026-02-01", "agreement.ends", "is not after begins"),
+        ((*WINDOW, "to"), "02:00", "scope.update.window.to", "it would never be open"),
+        ((*WINDOW, "days"), ["mon", "mon"], "scope.update.window.days[2]", "'mon' stands here twice"),
+        ((*WINDOW, "days", 0), "monday", "scope.update.window.days[1]", "Did you mean 'mon'?"),
+        ((*UPDATE, "plugins"), ["a", "a"], "scope.update.plugins[2]", "stands here twice"),
+        (("sites", "shop", "places", "staging", "port"), 8080, "sites.shop.places.staging.port", "production's port"),
+        (("sites", "shop", "places", "staging", "database"), "mysql", "sites.shop.places.staging.database", "server"),
+        ((*PRODUCTION, "host"), "localhost", "sites.shop.places.production.host", "Choose another name"),
+        (("sites", "shop", "functions", 1, "name"), "front page", "sites.shop.functions[2].name", "already the name"),
+        ((*FUNCTION, "name"), "wordpress: mine", "sites.shop.functions[1].name", "built-in checks"),
+        (("store", "bucket"), "a..b", "store.bucket", "may not stand in it"),
+    ],
+)
+def test_a_mistake_names_the_place_and_what_is_allowed(key, value, path, words):
+    data = changed((*PRODUCTION, "port"), 8080) if "staging" in key and value == 8080 else None
+    mistakes = mistakes_of(written(changed(key, value, data)))
+    assert [mistake.path for mistake in mistakes] == [path]
+    assert words in mistakes[0].message
+
+
+def test_retention_that_keeps_nothing_is_refused():
+    (mistake,) = mistakes_with(("retention",), {"daily": 0, "weekly": 0, "monthly": 0, "yearly": 0})
+    assert mistake.path == "retention"
+    assert "nothing would be kept" in mistake.message
+
+
+def test_a_release_is_not_held_twice_and_core_has_one_slug():
+    hold = {"kind": "plugin", "slug": "akismet", "version": "5.1", "reason": "x"}
+    (mistake,) = mistakes_with((*UPDATE, "holds"), [hold, {**hold, "reason": "y"}])
+    assert mistake.path == "scope.update.holds[2]"
+    (mistake,) = mistakes_with((*UPDATE, "holds"), [{**hold, "kind": "core"}])
+    assert mistake.path == "scope.update.holds[1].slug"
+
+
+def test_two_places_never_share_an_inventory_host():
+    data = sample_data()
+    data["sites"]["blog"] = {**data["sites"]["shop"], "url": "http://blog.example.test"}
+    (mistake,) = mistakes_of(written(data))
+    assert mistake.path == "sites.blog.places.production.host"
+    assert "already the place of 'shop'" in mistake.message
+
+
+def test_a_mistake_in_one_value_does_not_hide_one_beside_it():
+    data = changed(("agreement", "signed"), "yesterday", changed(("agreement", "ends"), "2026-01-01"))
+    assert [mistake.path for mistake in mistakes_of(written(data))] == ["agreement.signed", "agreement.ends"]
+
+
+def test_a_file_that_is_empty_or_no_mapping_is_a_mistake_on_its_first_line():
+    for text in ("", "# only a comment\n", "[]", "just words", "17"):
+        (mistake, *_) = mistakes_of(text)
+        assert (mistake.line, mistake.column) == (1, 1)
+
+
+def test_the_digest_is_that_of_the_bytes(tmp_path):
+    path = tmp_path / "contract.yml"
+    path.write_bytes(b"schema: 1\n")
+    assert contract_digest(path) == hashlib.sha256(b"schema: 1\n").hexdigest()
+
+
+@pytest.fixture
+def client_folder(tmp_path):
+    """A client's folder with the sample in it."""
+    shutil.copytree(SAMPLE.parent, tmp_path / "example")
+    return tmp_path / "example"
+
+
+def test_a_client_is_found_by_name(client_folder):
+    assert find_client(client_folder.parent, "example") == client_folder / "contract.yml"
+    assert check([client_folder, client_folder / "contract.yml"]) == []
+
+
+@pytest.mark.parametrize("name", ["exampel", "../example", "/etc", "", "-x", "example/", ".", "EXAMPLE", "a\x1b[2J"])
+def test_a_client_that_is_not_there_is_refused_with_what_is_there(client_folder, name):
+    with pytest.raises(Usage) as caught:
+        find_client(client_folder.parent, name)
+    assert caught.value.next_step == "Clients: example"
+    assert "\x1b" not in caught.value.message
+    if name == "exampel":
+        assert "Did you mean 'example'?" in caught.value.message
+
+
+def test_a_client_that_leads_out_of_the_folder_is_refused(client_folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "deep" / "other"
+    shutil.copytree(client_folder, elsewhere)
+    (client_folder.parent / "other").symlink_to(elsewhere)
+    with pytest.raises(Usage):
+        find_client(client_folder.parent, "other")
+
+
+def test_without_clients_the_next_step_is_to_make_one(tmp_path):
+    with pytest.raises(Usage) as caught:
+        find_client(tmp_path, "example")
+    assert caught.value.next_step.endswith("upkeep init CLIENT")
+
+
+def test_a_host_that_hosts_yml_does_not_name_is_reported_at_its_line_in_the_contract(client_folder):
+    hosts = client_folder / "hosts.yml"
+    hosts.write_text(hosts.read_text().replace("    shop:", "    shopp:"))
+    (mistake,) = check([client_folder])
+    text = (client_folder / "contract.yml").read_text().split("\n")
+    assert mistake.path == "sites.shop.places.production.host"
+    assert text[mistake.line - 1].strip().startswith("host: shop")
+    assert "Did you mean 'shopp'?" in mistake.message
+
+
+def test_hosts_yml_may_use_all_of_ansible(client_folder):
+    (client_folder / "hosts.yml").write_text(
+        "all:\n  children:\n    web:\n      hosts:\n        shop: &shop\n          x: !vault abc\n"
+        '          y: \'{{ lookup("env", "HOME") }}\'\n        other: *shop\n'
+    )
+    assert check([client_folder]) == []
+
+
+def test_hosts_yml_that_cannot_be_read_is_a_mistake_of_its_own(client_folder):
+    (client_folder / "hosts.yml").write_text("all: [\n")
+    (mistake,) = check([client_folder])
+    assert mistake.file.endswith("hosts.yml")
+    (client_folder / "hosts.yml").unlink()
+    (mistake,) = check([client_folder])
+    assert (mistake.file.endswith("hosts.yml"), mistake.line) == (True, 1)
+    assert "No such file" in mistake.message
+
+
+def test_a_client_in_the_wrong_folder_is_a_mistake(client_folder):
+    moved = client_folder.rename(client_folder.with_name("acme"))
+    (mistake,) = check([moved])
+    assert mistake.path == "client.id"
+    assert "Allowed: 'acme'" in mistake.message
+
+
+def test_a_pipe_a_folder_and_nothing_at_all_are_mistakes_and_never_wait(tmp_path):
+    os.mkfifo(tmp_path / "contract.yml")
+    (mistake,) = check([tmp_path])
+    assert "not an ordinary file" in mistake.message
+    (mistake,) = check([tmp_path / "absent.yml"])
+    assert "cannot be read" in mistake.message
+    (mistake,) = check([Path("a\0b")])
+    assert "cannot be read" in mistake.message
+
+
+# A loader that meets a stranger's file may end in two ways only.
+
+PIECES = st.sampled_from(
+    ["&a ", "*a", "!x ", "<<: ", "- ", "? ", ": ", "\n", "  ", "{", "}", "[", "]", "'", '"', "|", ">", "%YAML 1.1\n",
+     "---\n", "...\n", "\t", "\x00", "\x1b", "\u2028", "\ufeff", "\ud800", "{{ x }}", "--x", "../", ";", "`id`", "$(id)",
+     '"\\UFFFFFFFF"', '"\\ud800"', "1e999", ".nan", "0x7f", "99999999999999999999", "~", "null", "true", "é", "#", "@"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32), pieces=st.lists(PIECES, min_size=1, max_size=6), cut=st.booleans())
+def test_a_mutated_contract_loads_or_is_invalid_and_nothing_else(seed, pieces, cut):
+    chance = random.Random(seed)
+    text = SAMPLE.read_text()
+    for piece in pieces:
+        at = chance.randrange(len(text) + 1)
+        text = text[:at] + piece + text[min(len(text), at + chance.randrange(4)) :]
+    _loads_or_is_invalid(text[: chance.randrange(len(text) + 1)] if cut else text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(st.characters(), max_size=200))
+def test_any_text_is_a_contract_or_invalid(text):
+    _loads_or_is_invalid(text)
+
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=10), below, max_size=3),
+    max_leaves=8,
+)
+PLACES = [
+    ("client",), ("client", "id"), ("agreement", "ends"), ("contacts",), ("contacts", 0), ("store", "endpoint"),
+    ("sites",), ("sites", "shop"), ("sites", "shop", "places"), PRODUCTION, (*PRODUCTION, "root"), URL, FUNCTION,
+    (*FUNCTION, "path"), ("scope",), UPDATE, WINDOW, (*UPDATE, "plugins"), (*UPDATE, "holds"), ("retention",),
+]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.sampled_from(PLACES), tree=TREES)
+def test_anything_at_any_place_loads_or_is_invalid(place, tree):
+    _loads_or_is_invalid(written(changed(place, tree)))
+
+
+def _loads_or_is_invalid(text: str) -> None:
+    # mistakes_of lets everything but ContractInvalid through.
+    for mistake in mistakes_of(text):
+        assert str(mistake).isprintable()
+        assert mistake.line >= 1
+        assert mistake.column >= 1
