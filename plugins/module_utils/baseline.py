@@ -1,0 +1,113 @@
+# GPL-3.0-or-later
+"""How a site is before anything is touched: versions, headroom, what the web server's PHP says, and every probe."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from typing import Any, Iterator
+
+from . import freeze, php_log, run_state, tree, wordpress
+from .database import Database, opened
+from .probes import run_probes
+from .site import Site
+from .verdict import judge
+from .wordpress import SIGN_IN_SECONDS, Configuration, Place, WordPressError
+
+# Room for the staging copy, the next tree's changed files, packages and a dump beside what is there.
+ROOM_FACTOR = 3
+ROOM_LEAST = 200 * 1024 * 1024
+
+
+@contextlib.contextmanager
+def signed_in(place: Place) -> Iterator[str]:
+    """Have a session of an administrator while the block lasts; yields the Cookie header, "" when none can be had.
+
+    Plugins are left out when the session is made, so that a broken one cannot stop the probes.
+    """
+    answer: dict[str, Any] = {}
+    with contextlib.suppress(WordPressError):
+        answer = place.php("sign-in", {"seconds": SIGN_IN_SECONDS, "without_plugins": True}, timeout=60)
+    try:
+        yield wordpress.cookies(answer) if answer else ""
+    finally:
+        if answer:
+            request = {"user": answer["user"], "token": answer["token"], "without_plugins": True}
+            with contextlib.suppress(WordPressError):
+                place.php("sign-out", request, timeout=60)
+
+
+def opened_site(site: Site, run: str) -> tuple[Configuration, Database]:
+    """Read the site's configuration and open its database with the site's own account."""
+    folder = site.run_folder(run)
+    configuration = wordpress.configuration(site, folder)
+    return configuration, opened(configuration.credentials, folder, site.programs)
+
+
+def probe_production(
+    site: Site, probes: list[dict[str, Any]], log: str, cookies: str, *, token: str = "", patience: float = 0.0
+) -> list[dict[str, Any]]:
+    """Probe production through its own web server."""
+    return run_probes(
+        site.production(token),
+        probes,
+        log={"path": log} if log else None,
+        cookies_admin=cookies,
+        patience=patience,
+    )
+
+
+def take(site: Site, run: str, probes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Look at everything and return the baseline; nothing is judged but the probes."""
+    configuration, database = opened_site(site, run)
+    server = freeze.ask_web_server(site)
+    log = site.error_log or configuration.debug_log or server["error_log"]
+    with signed_in(wordpress.production(site, site.run_folder(run))) as cookies:
+        results = probe_production(site, probes, log, cookies)
+    versions = wordpress.versions(site.root, database, configuration.prefix)
+    versions["php"] = server["php"]
+    return {
+        "versions": versions,
+        "verdict": judge(results),
+        "log": log,
+        "log_readable": php_log.position(log)["size"] >= 0 if log else False,
+        "web_server": server,
+        "headroom": headroom(site, database),
+    }
+
+
+def headroom(site: Site, database: Database) -> dict[str, int]:
+    """Return free bytes on the site's filesystem and how many an update needs."""
+    paths = tree.scan(site.root)
+    files = sum(entry.size for entry in paths.values() if entry.kind == "file")
+    rows = database.size()
+    return {
+        "free": shutil.disk_usage(os.path.dirname(site.root)).free,
+        "needed": ROOM_FACTOR * files + 2 * rows + ROOM_LEAST,
+        "files": len(paths),
+        "bytes": files,
+        "database": rows,
+    }
+
+
+def refusals(site: Site, run: str, taken: dict[str, Any]) -> list[str]:
+    """Return why an update of this site cannot be carried out safely, each as one sentence."""
+    configuration, _ = opened_site(site, run)
+    found = tree.obstacles(site.root, tree.scan(site.root))
+    reason = tree.can_exchange(site.run_folder(run))
+    if reason:
+        found.append(f"trees cannot be exchanged beside {site.root}: {reason}")
+    if configuration.multisite:
+        found.append("it is a multisite network, which this version does not update")
+    if configuration.content != os.path.join(site.root, "wp-content"):
+        found.append(f"its content folder is {configuration.content}, outside of the usual place")
+    room = taken["headroom"]
+    if room["free"] < room["needed"]:
+        found.append("it has %d MB free and an update needs %d MB" % (room["free"] // 2**20, room["needed"] // 2**20))
+    return found
+
+
+def of_run(site: Site, run: str) -> dict[str, Any]:
+    """Return the baseline that this run stored, or {} when there is none."""
+    return run_state.load(site, run, "baseline")

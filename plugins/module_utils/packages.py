@@ -1,0 +1,237 @@
+# GPL-3.0-or-later
+"""Releases: which of those on offer this contract takes, and their packages, known by SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import re
+import socket
+import stat
+import urllib.request
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+LARGEST_PACKAGE = 512 * 1024 * 1024
+LARGEST_UNPACKED = 2 * 1024 * 1024 * 1024
+SLUG = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+VERSION = re.compile(r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,39}$")
+PLUGIN_FILE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}\.php$")
+
+
+class PackageError(Exception):
+    """A package could not be had or is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One release that replaces what is installed: kind core, plugin or theme."""
+
+    kind: str
+    slug: str
+    file: str
+    version: str
+    to: str
+    package: str
+    zip: str = ""
+    sha256: str = ""
+    bytes: int = 0
+
+    def named(self) -> str:
+        """Return the change as a person says it."""
+        return f"{self.kind} {self.slug} {self.version} -> {self.to}"
+
+    def evidence(self) -> dict[str, Any]:
+        """Return what the ledger keeps of this change."""
+        kept: dict[str, Any] = {"kind": self.kind, "slug": self.slug, "from": self.version, "to": self.to}
+        if self.sha256:
+            kept.update({"sha256": self.sha256, "bytes": self.bytes})
+        return kept
+
+    def request(self) -> dict[str, str]:
+        """Return what our PHP needs to apply this change."""
+        return {"kind": self.kind, "slug": self.slug, "file": self.file, "to": self.to, "zip": self.zip}
+
+    def stored(self) -> dict[str, Any]:
+        """Return all fields, for the file that a run keeps between its steps."""
+        return asdict(self)
+
+
+def choose(
+    offers: list[dict[str, Any]], policy: dict[str, Any], holds: list[dict[str, str]]
+) -> tuple[list[Change], list[dict[str, str]]]:
+    """Split what is on offer into the changes that the contract takes and those it does not, each with its reason."""
+    taken: list[Change] = []
+    skipped: list[dict[str, str]] = []
+    held = {(hold["kind"], hold["slug"], hold["version"]): hold.get("reason") or "held" for hold in holds}
+    cores = []
+    for offer in offers:
+        change = Change(*(str(offer[key]) for key in ("kind", "slug", "file", "from", "to", "package")))
+        reason = _malformed(change) or _against(change, policy) or held.get((change.kind, change.slug, change.to), "")
+        if not reason and not change.package:
+            reason = "no package is offered: is there a licence for it?"
+        if reason:
+            skipped.append({"kind": change.kind, "slug": change.slug, "to": change.to, "reason": reason})
+        elif change.kind == "core":
+            cores.append(change)
+        else:
+            taken.append(change)
+    if cores:
+        newest = max(cores, key=lambda change: _ordered(change.to))
+        taken.insert(0, newest)
+    return taken, skipped
+
+
+def download(change: Change, folder: str, *, timeout: float = 300.0) -> Change:
+    """Fetch the package into `folder` and return the change with its file, size and SHA-256. Raises PackageError."""
+    refuse_address(change.package)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = os.path.join(folder, f"{change.kind}-{change.slug}-{change.to}.zip")
+    digest, size = hashlib.sha256(), 0
+    opener = urllib.request.build_opener(_CarefulRedirects())
+    request = urllib.request.Request(change.package, headers={"User-Agent": "Upkeep"})
+    try:
+        with opener.open(request, timeout=timeout) as answer, open(path, "wb") as file:
+            while True:
+                block = answer.read(1024 * 1024)
+                if not block:
+                    break
+                size += len(block)
+                if size > LARGEST_PACKAGE:
+                    raise PackageError("the package of %s is larger than %d bytes" % (change.named(), LARGEST_PACKAGE))
+                digest.update(block)
+                file.write(block)
+    except OSError as error:
+        raise PackageError(f"the package of {change.named()} cannot be had: {error}") from error
+    values = change.stored()
+    values.update({"zip": path, "sha256": digest.hexdigest(), "bytes": size})
+    return Change(**values)
+
+
+def inspect(change: Change) -> None:
+    """Raise PackageError unless the package is a sound archive of exactly the release that was offered."""
+    top = "wordpress" if change.kind == "core" else change.slug
+    try:
+        with zipfile.ZipFile(change.zip) as archive:
+            members = archive.infolist()
+            for member in members:
+                _inspect_member(member, top, change)
+            if sum(member.file_size for member in members) > LARGEST_UNPACKED:
+                raise PackageError(
+                    "the package of %s unpacks to more than %d bytes" % (change.named(), LARGEST_UNPACKED)
+                )
+            broken = archive.testzip()
+            if broken:
+                raise PackageError(f"the package of {change.named()} is damaged at {broken}")
+            stated = _stated_version(archive, change, top)
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        raise PackageError(f"the package of {change.named()} is not a sound archive: {error}") from error
+    if stated != change.to:
+        raise PackageError("the package says that it is version {}, not {}".format(stated or "(none)", change.to))
+
+
+def differences(change: Change, root: str) -> list[str]:
+    """Return the files of the package that are missing or other in a tree, by size and CRC-32."""
+    found = []
+    with zipfile.ZipFile(change.zip) as archive:
+        for member in archive.infolist():
+            path = installed_path(change, member.filename)
+            if member.is_dir() or not path:
+                continue
+            try:
+                with open(os.path.join(root, path), "rb") as file:
+                    content = file.read()
+            except OSError:
+                found.append(path + " is missing")
+                continue
+            if len(content) != member.file_size or zlib.crc32(content) != member.CRC:
+                found.append(path + " is other than in the package")
+    return found
+
+
+def installed_path(change: Change, member: str) -> str:
+    """Return where a file of the package lands below the document root, or "" for what an update leaves out."""
+    if change.kind == "core":
+        inside = member.partition("/")[2]
+        return "" if inside.startswith("wp-content/") or inside == "wp-config-sample.php" else inside
+    if change.kind == "theme":
+        return "wp-content/themes/" + member
+    return "wp-content/plugins/" + member
+
+
+def refuse_address(url: str) -> None:
+    """Raise PackageError for an address that no publisher has: other schemes, link-local (cloud metadata), loopback."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise PackageError(f"refusing the package address {url[:200]!r}")
+    try:
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, parts.port or 80)}
+    except OSError as error:
+        raise PackageError(f"{parts.hostname} cannot be resolved") from error
+    for address in addresses:
+        ip = ipaddress.ip_address(str(address).partition("%")[0])
+        if ip.is_link_local or ip.is_loopback or ip.is_unspecified or ip.is_multicast:
+            raise PackageError(f"refusing the package address {url[:200]!r}: it leads to {ip}")
+
+
+class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        refuse_address(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _malformed(change: Change) -> str:
+    whole = SLUG.match(change.slug) and VERSION.match(change.to) and change.kind in ("core", "plugin", "theme")
+    if (
+        not whole
+        or (change.kind == "plugin" and not PLUGIN_FILE.match(change.file))
+        or ".." in change.file + change.slug
+    ):
+        return "its name or version is not one that a release has"
+    return ""
+
+
+def _against(change: Change, policy: dict[str, Any]) -> str:
+    if change.kind == "core":
+        level = policy["core"]
+        if level == "none":
+            return "the contract says core: none"
+        if level == "minor" and change.version.split(".")[:2] != change.to.split(".")[:2]:
+            return "the contract says core: minor, and this is another branch"
+        return ""
+    rule = policy[change.kind + "s"]
+    if rule == "none" or (isinstance(rule, list) and change.slug not in rule):
+        return f"the contract does not list it under {change.kind}s"
+    return ""
+
+
+def _ordered(version: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.\-+]", version)]
+
+
+def _inspect_member(member: zipfile.ZipInfo, top: str, change: Change) -> None:
+    name = member.filename
+    outside = name.startswith("/") or "\\" in name or ".." in name.split("/") or "\0" in name
+    if outside or name.split("/")[0] != top:
+        raise PackageError(f"the package of {change.named()} has a file outside of its folder {top}: {name[:200]!r}")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise PackageError(f"the package of {change.named()} has a symbolic link: {name[:200]!r}")
+
+
+def _stated_version(archive: zipfile.ZipFile, change: Change, top: str) -> str:
+    if change.kind == "core":
+        name, pattern = "wordpress/wp-includes/version.php", rb"\$wp_version\s*=\s*'([^']+)'"
+    elif change.kind == "theme":
+        name, pattern = top + "/style.css", rb"(?mi)^[ \t/*#@]*Version:\s*(\S+)"
+    else:
+        name, pattern = change.file, rb"(?mi)^[ \t/*#@]*Version:\s*(\S+)"
+    try:
+        with archive.open(name) as file:
+            found = re.search(pattern, file.read(65536))
+    except KeyError:
+        return ""
+    return found.group(1).decode("utf-8", "replace") if found else ""

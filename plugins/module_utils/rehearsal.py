@@ -1,0 +1,176 @@
+# GPL-3.0-or-later
+"""Updates tried in staging: all together, then, if that is not healthy, the search for the largest set that is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import healthy_subset, packages, php_log, run_state, tree, wordpress
+from .baseline import signed_in
+from .database import Database
+from .packages import Change, PackageError
+from .probes import run_probes
+from .site import Site
+from .staging import Staging
+from .verdict import judge
+from .wordpress import Configuration, WordPressError
+
+# Written by updates and visitors alike; no release's files.
+NOT_CODE = ("wp-content/uploads", "wp-content/cache", "wp-content/upgrade", "wp-content/upgrade-temp-backup")
+
+
+@dataclass
+class Rehearsal:
+    """One round after another on the staging copy of a run; `tried` is the set that the copy holds now."""
+
+    site: Site
+    staging: Staging
+    configuration: Configuration
+    probes: list[dict[str, Any]]
+    baseline: list[dict[str, Any]]
+    tried: list[Change] = field(default_factory=list)
+    verdict: dict[str, Any] = field(default_factory=dict)
+    tables: set[str] = field(default_factory=set)
+    said: list[str] = field(default_factory=list)
+    fresh: bool = True
+
+    def healthy(self, changes: list[Change]) -> bool:
+        """Apply `changes` to the copy as it was staged, and say whether the site is healthy with them."""
+        if not self.fresh:
+            self.staging.reset()
+        self.fresh, self.tried = False, list(changes)
+        before = self.staging.database.checksums(self.staging.database.tables())
+        reasons = self._apply(changes)
+        results = probe_staging(self.staging, self.probes)
+        self.verdict = judge(results, self.baseline)
+        if reasons:
+            self.verdict.update({"healthy": False, "reasons": reasons + self.verdict["reasons"]})
+        after = self.staging.database.checksums(self.staging.database.tables())
+        self.tables = {name for name in set(before) | set(after) if before.get(name) != after.get(name)}
+        return bool(self.verdict["healthy"])
+
+    def _apply(self, changes: list[Change]) -> list[str]:
+        place = self.staging.place()
+        reasons = []
+        try:
+            answer = place.php("apply", {"changes": [change.request() for change in changes]})
+            self.said = answer["said"][-20:]
+            reasons += ["{kind} {slug}: {error}".format(**result) for result in answer["results"] if result["error"]]
+            place.php("migrate", timeout=1800)
+        except WordPressError as error:
+            reasons.append(str(error))
+        observed = wordpress.versions(self.staging.root, self.staging.database, self.configuration.prefix)
+        for change in changes:
+            version = wordpress.installed(observed, change.kind, change.slug)
+            if version != change.to:
+                reasons.append(
+                    "{}: WordPress ended the update, but {} is there".format(change.named(), version or "nothing")
+                )
+                continue
+            other = packages.differences(change, self.staging.root)
+            if other:
+                reasons.append("%s: %d files differ from the package: %s" % (change.named(), len(other), other[0]))
+        if os.path.lexists(os.path.join(self.staging.root, ".maintenance")):
+            reasons.append("the site was left in maintenance mode")
+        return reasons
+
+    def touched(self) -> dict[str, list[str]]:
+        """Return the paths that the tried changes touched inside their own units, and those outside."""
+        base, now = tree.scan(self.staging.base), tree.scan(self.staging.root)
+        units = [path for change in self.tried for path in wordpress.unit(change.kind, change.slug, change.file)]
+        inside, outside = [], []
+        for path in sorted(set(base) | set(now)):
+            old, new = base.get(path), now.get(path)
+            if old is not None and new is not None and old.same_content(new):
+                continue
+            if tree.in_unit(path, units):
+                inside.append(path)
+            elif not tree.in_unit(path, list(NOT_CODE)):
+                outside.append(path)
+        return {"inside": inside, "outside": outside}
+
+
+def probe_staging(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Serve the copy and probe it."""
+    with staging.served(), signed_in(staging.place()) as cookies:
+        log = {"path": staging.log, "position": php_log.position(staging.log)}
+        return run_probes(staging.site.staging(), probes, log=log, cookies_admin=cookies)
+
+
+def rehearse(
+    rehearsal: Rehearsal, run: str, policy: dict[str, Any], holds: list[dict[str, str]], production: Database
+) -> dict[str, Any]:
+    """Find out what is on offer, try it, and store what production may get. Returns the evidence."""
+    site, staging = rehearsal.site, rehearsal.staging
+    answer = staging.place().php("offers", {"may_ask": list(wordpress.ASKED_FOR_RELEASES)})
+    changes, skipped = packages.choose(answer["offers"], policy, holds)
+    asked = set(answer["asked"])
+    ready: list[Change] = []
+    held: list[dict[str, Any]] = []
+    for change in changes:
+        try:
+            fetched = packages.download(change, os.path.join(site.run_folder(run), "packages"))
+        except PackageError as error:
+            skipped.append({"kind": change.kind, "slug": change.slug, "to": change.to, "reason": str(error)})
+            continue
+        asked.add(change.package.split("/")[2])
+        try:
+            packages.inspect(fetched)
+            ready.append(fetched)
+        except PackageError as error:
+            held.append({**fetched.evidence(), "reason": str(error)})
+    rounds, delivered = 0, []
+    if ready:
+        seen: dict[str, list[str]] = {}
+
+        def healthy(candidates: list[Change]) -> bool:
+            good = rehearsal.healthy(candidates)
+            seen[_key(candidates)] = list(rehearsal.verdict["reasons"])
+            return good
+
+        found = healthy_subset.search(ready, healthy)
+        rounds, delivered = found.rounds, list(found.delivered)
+        for change in found.held:
+            reasons = seen.get(_key([change])) or _reasons_with(change, seen, ready)
+            held.append({**change.evidence(), "reason": "; ".join(reasons)[:500]})
+        if delivered and rehearsal.tried != delivered:
+            rounds += 1
+            if not rehearsal.healthy(delivered):
+                held += [
+                    {**change.evidence(), "reason": "; ".join(rehearsal.verdict["reasons"])} for change in delivered
+                ]
+                delivered = []
+    touched = rehearsal.touched() if delivered else {"inside": [], "outside": []}
+    tables = sorted(rehearsal.tables & set(production.tables())) if delivered else []
+    run_state.store(
+        site,
+        run,
+        "staged",
+        {"delivered": [change.stored() for change in delivered], "touched": touched["inside"], "tables": tables},
+    )
+    return {
+        "offers": [
+            {key: offer[key] for key in ("kind", "slug", "from", "to", "package")} for offer in answer["offers"]
+        ],
+        "delivered": [change.evidence() for change in delivered],
+        "held": held,
+        "skipped": skipped,
+        "rounds": rounds,
+        "tables_changed": tables,
+        "files_touched": len(touched["inside"]),
+        "outside": touched["outside"][:20],
+        "verdict": rehearsal.verdict if delivered else {},
+        "asked": sorted(asked),
+    }
+
+
+def _key(changes: list[Change]) -> str:
+    return "|".join(sorted(change.named() for change in changes))
+
+
+def _reasons_with(change: Change, seen: dict[str, list[str]], ready: list[Change]) -> list[str]:
+    """Return the reasons of the smallest tried set with this change in it that was not healthy."""
+    sets = [key for key, reasons in seen.items() if reasons and change.named() in key.split("|")]
+    return seen[min(sets, key=len)] if sets else seen.get(_key(ready), [])

@@ -1,0 +1,88 @@
+# GPL-3.0-or-later
+"""One site at its production place, as the contract describes it and as a host sees it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from .web import Target
+
+RUN_ID = re.compile(r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")
+
+PROGRAMS = {"php": "php", "mariadb": "mariadb", "mariadb_dump": "mariadb-dump", "restic": "restic"}
+
+# The argument spec of the `site` option that every module of ours takes.
+SITE_OPTIONS = {
+    "client": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "cms": {"type": "str", "choices": ["wordpress"], "required": True},
+    "url": {"type": "str", "required": True},
+    "root": {"type": "str", "required": True},
+    "address": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "programs": {"type": "dict", "default": {}, "options": {name: {"type": "str"} for name in PROGRAMS}},
+    "error_log": {"type": "str", "default": ""},
+    "staging": {
+        "type": "dict",
+        "required": True,
+        "options": {"port": {"type": "int", "required": True}, "database": {"type": "str", "required": True}},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a site lives on this host and how it is reached."""
+
+    client: str
+    name: str
+    url: str
+    root: str
+    address: str
+    port: int
+    programs: dict[str, str]
+    error_log: str
+    staging_port: int
+    staging_database: str
+
+    @classmethod
+    def from_parameters(cls, given: dict[str, object]) -> Site:
+        """Build the value from a module's `site` option (checked by SITE_OPTIONS)."""
+        programs = dict(PROGRAMS)
+        programs.update({key: value for key, value in dict(given.get("programs") or {}).items() if value})  # type: ignore[call-overload]
+        staging = dict(given["staging"])  # type: ignore[call-overload]
+        return cls(
+            client=str(given["client"]),
+            name=str(given["name"]),
+            url=str(given["url"]),
+            root=str(given["root"]).rstrip("/"),
+            address=str(given["address"]),
+            port=int(str(given["port"])),
+            programs=programs,
+            error_log=str(given.get("error_log") or ""),
+            staging_port=int(staging["port"]),
+            staging_database=str(staging["database"]),
+        )
+
+    @property
+    def workshop(self) -> str:
+        """The folder of ours beside the document root, on the same filesystem, readable by the owner alone."""
+        return os.path.join(os.path.dirname(self.root), ".upkeep")
+
+    def run_folder(self, run: str) -> str:
+        """The scratch folder of one run. Raises ValueError for anything that is not a run id."""
+        if not RUN_ID.match(run):
+            raise ValueError(f"not a run id: {run!r}")
+        return os.path.join(self.workshop, run)
+
+    def production(self, token: str = "", cookies: str = "") -> Target:
+        """How this host reaches the site's own web server."""
+        parts = urlsplit(self.url)
+        return Target(self.address, self.port, parts.netloc, parts.scheme, token, cookies)
+
+    def staging(self, cookies: str = "") -> Target:
+        """How this host reaches the staging copy: another port, the same Host name, so nothing is search-replaced."""
+        return Target("127.0.0.1", self.staging_port, urlsplit(self.url).netloc, "http", "", cookies)

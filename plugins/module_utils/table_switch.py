@@ -1,0 +1,100 @@
+# GPL-3.0-or-later
+"""Put one database's tables in the place of another's by renaming them: one statement, whatever their size.
+
+The tables of before stay in the production database under other names, and come back by being renamed again.
+Foreign keys of theirs are taken off meanwhile and put on again, because the name of a foreign key may be there only
+once in a database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .database import PUT_AWAY, Database, quoted
+
+WAIT_SECONDS = 30
+
+
+def unswitchable(database: Database) -> list[str]:
+    """Return what a database has that cannot be renamed into another one."""
+    found = []
+    for kind, question in (
+        ("view", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"),
+        ("trigger", "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"),
+        ("routine", "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()"),
+        ("event", "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()"),
+    ):
+        found += [f"{kind} {row[0]}" for row in database.query(question)]
+    return found
+
+
+def plan(production: Database, incoming: Database) -> dict[str, Any]:
+    """Return what a switch does, to be written down before it: names to put away, names to bring, foreign keys."""
+    tables = production.tables()
+    return {
+        "away": {table: f"{PUT_AWAY}{number}" for number, table in enumerate(tables)},
+        "tables": incoming.tables(),
+        "keys": _foreign_keys(production, tables),
+    }
+
+
+def switch(production: Database, incoming: Database, planned: dict[str, Any]) -> None:
+    """Rename production's tables away and the incoming ones into their place."""
+    moves = [(quoted(table), quoted(away)) for table, away in planned["away"].items()]
+    moves += [(f"{quoted(incoming.name)}.{quoted(table)}", quoted(table)) for table in planned["tables"]]
+    off = [f"ALTER TABLE {quoted(table)} DROP FOREIGN KEY {quoted(_name(clause))}" for table, clause in planned["keys"]]
+    _rename(production, off, moves, [])
+
+
+def switch_back(production: Database, incoming: Database, planned: dict[str, Any]) -> bool:
+    """Undo a switch. Safe to repeat, and after a switch that did not happen. Returns whether tables were renamed.
+
+    What there is to do is read from the database, not from the plan: the plan may be one step ahead.
+    """
+    there = set(production.ours(PUT_AWAY))
+    back = {table: away for table, away in planned["away"].items() if away in there}
+    moves = []
+    if back:
+        # What was not renamed away is still the table of before; everything else came with the switch or after it.
+        came = sorted(set(production.tables()) - (set(planned["away"]) - set(back)))
+        incoming.drop(sorted(set(incoming.tables()) & set(came)))
+        moves += [(quoted(table), f"{quoted(incoming.name)}.{quoted(table)}") for table in came]
+        moves += [(quoted(away), quoted(table)) for table, away in sorted(back.items())]
+    known = {(table, _name(clause)) for table, clause in _foreign_keys(production, sorted(planned["away"]))}
+    lost = [
+        (table, clause) for table, clause in planned["keys"] if table in back or (table, _name(clause)) not in known
+    ]
+    _rename(production, [], moves, [f"ALTER TABLE {quoted(table)} ADD {clause}" for table, clause in lost])
+    return bool(moves)
+
+
+def forget(production: Database) -> list[str]:
+    """Drop the tables of before: from now on there is no way back by renaming. Returns their names."""
+    away = production.ours(PUT_AWAY)
+    production.drop(away)
+    return away
+
+
+def _foreign_keys(database: Database, tables: list[str]) -> list[tuple[str, str]]:
+    """Return each foreign key as (table, the clause that makes it), as the server writes it."""
+    rows = database.query(
+        "SELECT DISTINCT TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE()"
+    )
+    found = []
+    for table in sorted({row[0] for row in rows} & set(tables)):
+        for row in database.query(f"SHOW CREATE TABLE {quoted(table)}"):
+            clause = row[0].strip().rstrip(",")
+            if clause.startswith("CONSTRAINT `") and " FOREIGN KEY " in clause:
+                found.append((table, clause))
+    return found
+
+
+def _name(clause: str) -> str:
+    return clause.split("`")[1]
+
+
+def _rename(database: Database, before: list[str], moves: list[tuple[str, str]], after: list[str]) -> None:
+    statements = ["SET SESSION foreign_key_checks = 0", f"SET SESSION lock_wait_timeout = {WAIT_SECONDS}", *before]
+    if moves:
+        statements.append("RENAME TABLE " + ", ".join(f"{one} TO {other}" for one, other in moves))
+    database.query(";\n".join([*statements, *after]), timeout=600)

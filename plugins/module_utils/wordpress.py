@@ -1,0 +1,225 @@
+# GPL-3.0-or-later
+"""WordPress on a host: its configuration, the versions that are really there, and its own functions through PHP.
+
+What can be observed without running WordPress is observed without it: a broken site must still be readable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from . import command, wordpress_php
+from .database import Credentials, Database, quoted
+from .lease import write_whole
+from .site import Site
+
+SIGN_IN_SECONDS = 1800
+HEADER_BYTES = 8192  # WordPress's get_file_data() reads this much of a file for its header
+ASKED_FOR_RELEASES = ("api.wordpress.org",)
+
+
+class WordPressError(Exception):
+    """WordPress, or PHP around it, did not do what was asked."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What wp-config.php says. `credentials` holds the password: never part of any evidence."""
+
+    credentials: Credentials
+    path: str
+    prefix: str
+    content: str
+    multisite: bool
+    debug_log: str
+    php: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """One tree of WordPress that our PHP can be run against: production's, or a staging copy's."""
+
+    site: Site
+    root: str
+    folder: str
+    environment: dict[str, str]
+    staging: bool = False
+
+    def php(self, name: str, request: dict[str, Any] | None = None, *, timeout: float = 600.0) -> dict[str, Any]:
+        """Run one command of our PHP and return its answer. Raises WordPressError when it failed."""
+        program = os.path.join(self.folder, "wordpress.php")
+        if not os.path.exists(program):
+            write_whole(program, wordpress_php.PROGRAM)
+        argv = [self.site.programs["php"]]
+        if self.staging:
+            argv += ["-d", "auto_prepend_file=" + self.environment["UPKEEP_STAGING_PREPEND"]]
+        target = self.site.production()
+        asked = {"host": target.host, "https": target.scheme == "https"}
+        asked.update(request or {})
+        try:
+            done = command.run(
+                [*argv, program, self.root, name],
+                timeout=timeout,
+                stdin=json.dumps(asked),
+                extra_environment=self.environment,
+                check=False,
+            )
+        except command.CommandFailed as error:
+            raise WordPressError(str(error)) from error
+        lines = [line for line in done.out.splitlines() if line.startswith(wordpress_php.MARK)]
+        if not lines:
+            raise WordPressError(f"PHP gave no answer to {name!r}: {command.last_line(done.err)}")
+        answer: dict[str, Any] = json.loads(lines[-1][len(wordpress_php.MARK) :])
+        if not answer.get("ok"):
+            said = answer.get("fatal") or "; ".join(answer.get("said", [])[-2:]) or "no reason given"
+            raise WordPressError(f"WordPress failed at {name!r}: {str(said)[:400]}")
+        return answer
+
+
+def production(site: Site, folder: str, token: str = "") -> Place:
+    """Return production as a place for our PHP; `token` lets it through a freeze."""
+    return Place(site, site.root, folder, {"UPKEEP_TOKEN": token} if token else {})
+
+
+def configuration(site: Site, folder: str) -> Configuration:
+    """Read wp-config.php. Raises WordPressError when there is none or it names no database."""
+    answer = production(site, folder).php("configuration", timeout=60)
+    if not answer["name"] or not answer["user"]:
+        raise WordPressError("{} names no database".format(answer["path"]))
+    debug_log = answer["debug_log"]
+    if debug_log is True or debug_log == 1 or str(debug_log).lower() == "true":
+        debug_log = os.path.join(answer["content"], "debug.log")
+    return Configuration(
+        credentials=Credentials(answer["name"], answer["user"], answer["password"], answer["host"]),
+        path=answer["path"],
+        prefix=answer["prefix"],
+        content=os.path.normpath(answer["content"]),
+        multisite=answer["multisite"],
+        debug_log=debug_log if isinstance(debug_log, str) and debug_log.startswith("/") else "",
+        php=answer["php"],
+    )
+
+
+def versions(root: str, database: Database, prefix: str) -> dict[str, Any]:
+    """Return what is really there, read from files and rows without running WordPress.
+
+    {core, db_version, php?, database, plugins: {file: {name, slug, version, active}}, themes: {slug: {version, active}}}
+    """
+    options = _options(database, prefix)
+    active = set(re.findall(r's:\d+:"([^"]+)"', options.get("active_plugins", "")))
+    plugins = {
+        file: {"name": header["name"], "slug": _slug(file), "version": header["version"], "active": file in active}
+        for file, header in sorted(_plugins(os.path.join(root, "wp-content", "plugins")).items())
+    }
+    used = {options.get("stylesheet", ""), options.get("template", "")}
+    themes = {
+        slug: {"version": version, "active": slug in used}
+        for slug, version in sorted(_themes(os.path.join(root, "wp-content", "themes")).items())
+    }
+    return {
+        "core": core_version(root),
+        "db_version": options.get("db_version", ""),
+        "database": database.server_version(),
+        "plugins": plugins,
+        "themes": themes,
+    }
+
+
+def core_version(root: str) -> str:
+    """Return the version that wp-includes/version.php states, or "" when it is not there."""
+    found = re.search(r"""\$wp_version\s*=\s*['"]([^'"]+)""", _head(os.path.join(root, "wp-includes", "version.php")))
+    return found.group(1) if found else ""
+
+
+def installed(observed: dict[str, Any], kind: str, slug: str) -> str:
+    """Return the installed version of one core, plugin or theme from versions(), or ""."""
+    if kind == "core":
+        return str(observed["core"])
+    if kind == "theme":
+        return str(observed["themes"].get(slug, {}).get("version", ""))
+    return next((str(plugin["version"]) for plugin in observed["plugins"].values() if plugin["slug"] == slug), "")
+
+
+def unit(kind: str, slug: str, file: str = "") -> list[str]:
+    """Return the paths below the document root that a release of this kind may change."""
+    if kind == "core":
+        return ["wp-admin", "wp-includes", "*.php", "license.txt", "readme.html", "wp-content/index.php"]
+    if kind == "theme":
+        return ["wp-content/themes/" + slug]
+    return ["wp-content/plugins/" + (slug if "/" in file or not file else file)]
+
+
+def cookies(answer: dict[str, Any]) -> str:
+    """Write the Cookie header for a session that `sign-in` made."""
+    return "; ".join(
+        "{}={}".format(name, value.replace("|", "%7C")) for name, value in sorted(answer["cookies"].items())
+    )
+
+
+def _options(database: Database, prefix: str) -> dict[str, str]:
+    wanted = "'active_plugins', 'db_version', 'stylesheet', 'template'"
+    rows = database.query(
+        "SELECT option_name, REPLACE(option_value, '\\n', ' ') FROM {} WHERE option_name IN ({})".format(
+            quoted(prefix + "options"), wanted
+        )
+    )
+    return {row[0]: row[1] for row in rows if len(row) > 1}
+
+
+def _slug(file: str) -> str:
+    folder = os.path.dirname(file)
+    return folder or os.path.splitext(file)[0]
+
+
+def _plugins(folder: str) -> dict[str, dict[str, str]]:
+    found = {}
+    for path, file in _php_files(folder):
+        head = _head(path)
+        name = _field(head, "Plugin Name")
+        if name:
+            found[file] = {"name": name, "version": _field(head, "Version")}
+    return found
+
+
+def _php_files(folder: str) -> list[tuple[str, str]]:
+    files = []
+    for name in sorted(_names(folder)):
+        path = os.path.join(folder, name)
+        if name.endswith(".php") and os.path.isfile(path):
+            files.append((path, name))
+        elif os.path.isdir(path):
+            files += [(os.path.join(path, f), name + "/" + f) for f in sorted(_names(path)) if f.endswith(".php")]
+    return files
+
+
+def _themes(folder: str) -> dict[str, str]:
+    themes = {}
+    for slug in _names(folder):
+        head = _head(os.path.join(folder, slug, "style.css"))
+        if _field(head, "Theme Name"):
+            themes[slug] = _field(head, "Version")
+    return themes
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _head(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read(HEADER_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _field(head: str, name: str) -> str:
+    found = re.search(rf"^[ \t/*#@]*{re.escape(name)}:(.*)$", head, re.MULTILINE | re.IGNORECASE)
+    return re.sub(r"\s*(?:\*/|\?>).*", "", found.group(1)).strip()[:120] if found else ""

@@ -1,0 +1,285 @@
+# GPL-3.0-or-later
+"""PHP of our own. It calls WordPress's own functions; nothing of it is installed into the client's site.
+
+Kept in a Python module because Ansible carries module_utils to the host, and nothing else, without further tasks.
+"""
+
+from __future__ import annotations
+
+# Every answer of PROGRAM is one line that begins with this; whatever plugins print is not ours.
+MARK = "UPKEEP-ANSWER:"
+
+# wordpress.php ROOT COMMAND < request.json. WordPress reads hooks that exist before it loads from a plain array
+# (WP_Hook::build_preinitialized_hooks), which is how mail and outgoing requests are stopped before any plugin runs.
+PROGRAM = r"""<?php
+if (PHP_SAPI !== 'cli') { exit(1); }
+$upkeep_root = $argv[1];
+$upkeep_command = $argv[2];
+$upkeep_request = json_decode(stream_get_contents(STDIN), true) ?: [];
+$upkeep_answer = ['ok' => false, 'asked' => [], 'said' => []];
+ini_set('display_errors', 'stderr');
+ini_set('log_errors', '0');
+ini_set('memory_limit', '512M');
+set_time_limit(0);
+error_reporting(E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR);
+ob_start();
+register_shutdown_function(function () {
+    global $upkeep_answer;
+    while (ob_get_level()) { ob_end_clean(); }
+    $error = error_get_last();
+    $deadly = [E_ERROR, E_PARSE, E_CORE_ERROR, E_COMPILE_ERROR, E_USER_ERROR, E_RECOVERABLE_ERROR];
+    if ($error && in_array($error['type'], $deadly, true)) {
+        $upkeep_answer['ok'] = false;
+        $upkeep_answer['fatal'] = strtok($error['message'], "\n") . ' in ' . $error['file'] . ':' . $error['line'];
+    }
+    fwrite(STDOUT, "\nUPKEEP-ANSWER:" . json_encode($upkeep_answer, JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE) . "\n");
+});
+
+if ($upkeep_command === 'configuration') {
+    // wp-config.php ends by loading WordPress. Everything else in it may be needed (getenv, includes), so it is run without that line.
+    $path = is_file("$upkeep_root/wp-config.php") ? "$upkeep_root/wp-config.php" : dirname($upkeep_root) . '/wp-config.php';
+    $source = @file_get_contents($path);
+    if ($source === false) { $upkeep_answer['fatal'] = 'wp-config.php cannot be read'; exit; }
+    $source = preg_replace('~^\s*(?:require|include)(?:_once)?\b[^;]*wp-settings\.php[^;]*;~m', '', $source);
+    $source = str_replace(['__FILE__', '__DIR__'], [var_export($path, true), var_export(dirname($path), true)], $source);
+    $_SERVER += ['HTTP_HOST' => $upkeep_request['host'] ?? 'localhost', 'REQUEST_URI' => '/', 'SERVER_NAME' => 'localhost', 'REMOTE_ADDR' => '127.0.0.1'];
+    if (!defined('ABSPATH')) { define('ABSPATH', $upkeep_root . '/'); }
+    eval('?>' . $source);
+    $value = fn($name, $default = '') => defined($name) ? constant($name) : $default;
+    $upkeep_answer += [
+        'path' => $path, 'name' => $value('DB_NAME'), 'user' => $value('DB_USER'), 'password' => $value('DB_PASSWORD'),
+        'host' => $value('DB_HOST', 'localhost'), 'prefix' => $table_prefix ?? 'wp_',
+        'content' => $value('WP_CONTENT_DIR', $upkeep_root . '/wp-content'), 'plugins' => $value('WP_PLUGIN_DIR'),
+        'multisite' => (bool) $value('MULTISITE', false), 'debug_log' => $value('WP_DEBUG_LOG', false), 'php' => PHP_VERSION,
+    ];
+    $upkeep_answer['ok'] = true;
+    exit;
+}
+
+$wp_filter = [];
+function upkeep_hook($hook, $function, $arguments = 1) {
+    global $wp_filter;
+    $wp_filter[$hook][1][] = ['function' => $function, 'accepted_args' => $arguments];
+}
+if (!empty($upkeep_request['without_plugins'])) {
+    upkeep_hook('pre_option_active_plugins', fn() => []);
+    upkeep_hook('pre_site_option_active_sitewide_plugins', fn() => []);
+    upkeep_hook('wp_using_themes', '__return_false');
+}
+upkeep_hook('wp_fatal_error_handler_enabled', fn() => false);
+upkeep_hook('automatic_updates_is_vcs_checkout', fn() => false);
+upkeep_hook('pre_wp_mail', fn() => true);
+upkeep_hook('filesystem_method', fn() => 'direct');
+upkeep_hook('enable_maintenance_mode', fn() => false);
+upkeep_hook('pre_http_request', function ($before, $arguments, $url) {
+    global $upkeep_answer, $upkeep_request;
+    $host = strtolower((string) parse_url($url, PHP_URL_HOST));
+    $upkeep_answer['asked'][] = $host;
+    if (in_array($host, $upkeep_request['may_ask'] ?? [], true)) { return $before; }
+    return new WP_Error('upkeep_silent', "Outgoing request to $host was not let out.");
+}, 3);
+$_SERVER += ['HTTP_HOST' => $upkeep_request['host'] ?? 'localhost', 'REQUEST_URI' => '/', 'REQUEST_METHOD' => 'GET',
+    'SERVER_PROTOCOL' => 'HTTP/1.1', 'SERVER_NAME' => 'localhost', 'REMOTE_ADDR' => '127.0.0.1', 'SCRIPT_NAME' => '/index.php', 'PHP_SELF' => '/index.php'];
+if (!empty($upkeep_request['https'])) { $_SERVER['HTTPS'] = 'on'; }
+if (!defined('DISABLE_WP_CRON')) { define('DISABLE_WP_CRON', true); }
+define('WP_USE_THEMES', false);
+define('CORE_UPGRADE_SKIP_NEW_BUNDLED', true);
+if ($upkeep_command === 'migrate') { define('WP_INSTALLING', true); }
+set_error_handler(fn($number, $text) => (bool) preg_match('~^Constant \w+ already defined~', $text), E_WARNING);
+require $upkeep_root . '/wp-load.php';
+require_once ABSPATH . 'wp-admin/includes/admin.php';
+require_once ABSPATH . 'wp-admin/includes/upgrade.php';
+require_once ABSPATH . 'wp-admin/includes/class-wp-upgrader.php';
+
+class Upkeep_Skin extends WP_Upgrader_Skin {
+    public function feedback($feedback, ...$arguments) {
+        if (isset($this->upgrader->strings[$feedback])) { $feedback = $this->upgrader->strings[$feedback]; }
+        if ($arguments) { $feedback = vsprintf($feedback, $arguments); }
+        $GLOBALS['upkeep_answer']['said'][] = trim(strip_tags($feedback));
+    }
+    public function error($errors) {
+        foreach (is_wp_error($errors) ? $errors->get_error_messages() : [(string) $errors] as $text) { $GLOBALS['upkeep_answer']['said'][] = 'error: ' . strip_tags($text); }
+    }
+    public function header() {}
+    public function footer() {}
+    public function bulk_header() {}
+    public function bulk_footer() {}
+    public function before($title = '') {}
+    public function after($title = '') {}
+    public function request_filesystem_credentials($error = false, $context = '', $allow_relaxed_file_ownership = false) { return true; }
+}
+$upkeep_package = function ($zip) {   // WordPress deletes the package that it is given
+    $copy = wp_tempnam(basename($zip));
+    unlink($copy);
+    copy($zip, $copy . '.zip');
+    return $copy . '.zip';
+};
+$upkeep_error = fn($result) => is_wp_error($result) ? $result->get_error_message() : (($result === false || $result === null) ? 'WordPress gave no reason' : '');
+
+switch ($upkeep_command) {
+case 'offers':
+    foreach (['update_core', 'update_plugins', 'update_themes'] as $name) { delete_site_transient($name); }
+    wp_version_check([], true);
+    wp_update_plugins();
+    wp_update_themes();
+    $offers = [];
+    $current = get_bloginfo('version');
+    foreach ((array) (get_site_transient('update_core')->updates ?? []) as $update) {
+        if (version_compare($update->current, $current, '>')) {
+            $offers["core wordpress $update->current"] = ['kind' => 'core', 'slug' => 'wordpress', 'file' => '', 'from' => $current, 'to' => $update->current, 'package' => (string) ($update->packages->full ?? '')];
+        }
+    }
+    foreach (get_plugin_updates() as $file => $plugin) {
+        $slug = dirname($file) === '.' ? basename($file, '.php') : dirname($file);
+        $offers["plugin $slug"] = ['kind' => 'plugin', 'slug' => $slug, 'file' => $file, 'from' => $plugin->Version, 'to' => (string) $plugin->update->new_version, 'package' => (string) ($plugin->update->package ?? '')];
+    }
+    foreach (get_theme_updates() as $slug => $theme) {
+        $offers["theme $slug"] = ['kind' => 'theme', 'slug' => (string) $slug, 'file' => '', 'from' => $theme->get('Version'), 'to' => (string) $theme->update['new_version'], 'package' => (string) ($theme->update['package'] ?? '')];
+    }
+    $upkeep_answer['offers'] = array_values($offers);
+    $upkeep_answer['core_checked'] = isset(get_site_transient('update_core')->last_checked);
+    $upkeep_answer['ok'] = true;
+    break;
+case 'apply':
+    $upkeep_answer['results'] = [];
+    foreach ($upkeep_request['changes'] as $change) {
+        $package = $upkeep_package($change['zip']);
+        $skin = new Upkeep_Skin();
+        if ($change['kind'] === 'core') {
+            $offer = (object) ['response' => 'upgrade', 'download' => $package, 'locale' => get_locale(), 'current' => $change['to'], 'version' => $change['to'],
+                'packages' => (object) ['full' => $package, 'no_content' => false, 'new_bundled' => false, 'partial' => false, 'rollback' => false],
+                'php_version' => '5.6', 'mysql_version' => '5.0', 'new_bundled' => '', 'partial_version' => false];
+            $upgrader = new Core_Upgrader($skin);
+            $result = $upgrader->upgrade($offer, ['attempt_rollback' => false, 'do_rollback' => false, 'allow_relaxed_file_ownership' => true]);
+        } elseif ($change['kind'] === 'plugin') {
+            $updates = get_site_transient('update_plugins') ?: new stdClass();
+            $updates->response[$change['file']] = (object) ['slug' => $change['slug'], 'plugin' => $change['file'], 'new_version' => $change['to'], 'package' => $package];
+            $answer = fn() => $updates;
+            add_filter('pre_site_transient_update_plugins', $answer);
+            $upgrader = new Plugin_Upgrader($skin);
+            $result = $upgrader->bulk_upgrade([$change['file']])[$change['file']] ?? null;
+            remove_filter('pre_site_transient_update_plugins', $answer);
+        } else {
+            $updates = get_site_transient('update_themes') ?: new stdClass();
+            $updates->response[$change['slug']] = ['theme' => $change['slug'], 'new_version' => $change['to'], 'package' => $package];
+            $answer = fn() => $updates;
+            add_filter('pre_site_transient_update_themes', $answer);
+            $upgrader = new Theme_Upgrader($skin);
+            $result = $upgrader->bulk_upgrade([$change['slug']])[$change['slug']] ?? null;
+            remove_filter('pre_site_transient_update_themes', $answer);
+        }
+        @unlink($package);
+        $upkeep_answer['results'][] = ['kind' => $change['kind'], 'slug' => $change['slug'], 'error' => $upkeep_error($result)];
+    }
+    $upkeep_answer['ok'] = true;
+    break;
+case 'migrate':
+    require ABSPATH . WPINC . '/version.php';
+    $upkeep_answer['from'] = (int) get_option('db_version');
+    if ($upkeep_answer['from'] !== (int) $wp_db_version) { wp_upgrade(); }
+    wp_cache_flush();
+    $upkeep_answer['to'] = (int) $wpdb->get_var("SELECT option_value FROM $wpdb->options WHERE option_name = 'db_version'");
+    $upkeep_answer['ok'] = $upkeep_answer['to'] === (int) $wp_db_version;
+    break;
+case 'sign-in':
+    // A session of an administrator who is there already, on this host only and for minutes: no account is made.
+    $users = get_users(['role' => 'administrator', 'number' => 1, 'orderby' => 'ID']);
+    if (!$users) { $upkeep_answer['fatal'] = 'the site has no administrator'; break; }
+    $user = $users[0];
+    $expires = time() + (int) $upkeep_request['seconds'];
+    $token = WP_Session_Tokens::get_instance($user->ID)->create($expires);
+    $upkeep_answer['user'] = $user->ID;
+    $upkeep_answer['token'] = $token;
+    $upkeep_answer['cookies'] = [AUTH_COOKIE => wp_generate_auth_cookie($user->ID, $expires, 'auth', $token),
+        SECURE_AUTH_COOKIE => wp_generate_auth_cookie($user->ID, $expires, 'secure_auth', $token),
+        LOGGED_IN_COOKIE => wp_generate_auth_cookie($user->ID, $expires, 'logged_in', $token)];
+    $upkeep_answer['ok'] = true;
+    break;
+case 'sign-out':
+    WP_Session_Tokens::get_instance((int) $upkeep_request['user'])->destroy($upkeep_request['token']);
+    $upkeep_answer['ok'] = true;
+    break;
+default:
+    $upkeep_answer['fatal'] = 'unknown command';
+}
+"""
+
+# Loaded before every PHP file of a staging copy (auto_prepend_file): another database, and silence towards the world.
+STAGING = r"""<?php
+if (defined('UPKEEP_STAGING')) { return; }
+define('UPKEEP_STAGING', true);
+define('DB_NAME', getenv('UPKEEP_STAGING_DATABASE'));
+define('DISABLE_WP_CRON', true);
+if (PHP_SAPI !== 'cli') { define('WP_HTTP_BLOCK_EXTERNAL', true); }
+define('AUTOMATIC_UPDATER_DISABLED', true);
+if (getenv('UPKEEP_STAGING_CONTENT')) { define('WP_CONTENT_DIR', getenv('UPKEEP_STAGING_CONTENT')); }
+if (getenv('UPKEEP_STAGING_HTTPS') && PHP_SAPI !== 'cli') { $_SERVER['HTTPS'] = 'on'; $_SERVER['SERVER_PORT'] = '443'; }
+set_error_handler(function ($number, $text) {
+    return (bool) preg_match('~^Constant (DB_NAME|DISABLE_WP_CRON|WP_HTTP_BLOCK_EXTERNAL|AUTOMATIC_UPDATER_DISABLED|WP_CONTENT_DIR) already defined~', $text);
+}, E_WARNING);
+if (PHP_SAPI !== 'cli') {
+    $wp_filter = [];
+    $wp_filter['pre_wp_mail'][1][] = ['function' => function () { return true; }, 'accepted_args' => 1];
+    $wp_filter['pre_http_request'][1][] = ['function' => function ($before, $arguments, $url) {
+        return new WP_Error('upkeep_silent', 'This is a staging copy: nothing leaves it.');
+    }, 'accepted_args' => 3];
+    $wp_filter['pre_option_blog_public'][1][] = ['function' => function () { return '0'; }, 'accepted_args' => 1];
+}
+"""
+
+# The router of PHP's built-in web server: what nginx's `try_files $uri $uri/ /index.php?$args` does.
+ROUTER = r"""<?php
+require_once getenv('UPKEEP_STAGING_PREPEND');   // PHP does not prepend to a router
+$upkeep_root = $_SERVER['DOCUMENT_ROOT'];
+$upkeep_path = rawurldecode((string) parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH));
+if (strpos($upkeep_path, "\0") !== false || strpos($upkeep_path, '/..') !== false) { http_response_code(400); return true; }
+$upkeep_file = $upkeep_root . $upkeep_path;
+if (is_dir($upkeep_file) && is_file(rtrim($upkeep_file, '/') . '/index.php')) { $upkeep_path = rtrim($upkeep_path, '/') . '/index.php'; }
+elseif (is_file($upkeep_file) && substr($upkeep_path, -4) !== '.php') { return false; }
+elseif (!is_file($upkeep_file)) { $upkeep_path = '/index.php'; }
+$_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = $upkeep_path;
+$_SERVER['SCRIPT_FILENAME'] = $upkeep_root . $upkeep_path;
+unset($_SERVER['PATH_INFO']);
+chdir(dirname($upkeep_root . $upkeep_path));
+require $upkeep_root . $upkeep_path;
+return true;
+"""
+
+# The freeze: WordPress itself loads `.maintenance` first in every request, cron and command line included. The token is
+# not in this file but beside it, because an opcode cache without timestamp checks would go on serving an old token.
+MAINTENANCE = r"""<?php
+/* Written by Upkeep: this site accepts no writes for some seconds while an update is put in place. */
+$upgrading = time();
+$upkeep_seal = @file_get_contents(__DIR__ . '/.upkeep-freeze');
+$upkeep_token = PHP_SAPI === 'cli' ? (string) getenv('UPKEEP_TOKEN') : (string) ($_SERVER['HTTP_X_UPKEEP_TOKEN'] ?? '');
+if (is_string($upkeep_seal) && hash_equals(trim($upkeep_seal), hash('sha256', $upkeep_token))) {
+    $upgrading = 0;
+} elseif (PHP_SAPI === 'cli') {
+    fwrite(STDERR, "This site is frozen for some seconds while an update is put in place.\n");
+    exit(75);
+} else {
+    http_response_code(503);
+    header('Retry-After: 10');
+    header('Cache-Control: no-store');
+    header('Content-Type: text/html; charset=utf-8');
+    echo '<!DOCTYPE html><html><head><meta charset="utf-8"><title>One moment</title></head><body><h1>One moment</h1><p>This site is being updated and is back in a few seconds.</p></body></html>';
+    exit;
+}
+unset($upkeep_seal, $upkeep_token);
+"""
+
+# A file with a name that nobody knows, there for less than a second: only PHP inside the web server can tell its log and
+# its limits and empty its opcode cache. It does not load the CMS, so it works when the CMS does not.
+ONE_TIME = r"""<?php
+header('Content-Type: application/json');
+header('Cache-Control: no-store');
+if (!hash_equals('%(seal)s', hash('sha256', (string) ($_SERVER['HTTP_X_UPKEEP_TOKEN'] ?? '')))) { http_response_code(404); exit; }
+$reset = isset($_GET['reset']) && function_exists('opcache_reset') ? @opcache_reset() : null;
+$cache = function_exists('opcache_get_configuration') ? (@opcache_get_configuration()['directives'] ?? []) : [];
+echo json_encode([
+    'php' => PHP_VERSION, 'sapi' => PHP_SAPI, 'user' => function_exists('posix_geteuid') ? posix_geteuid() : null,
+    'error_log' => (string) ini_get('error_log'), 'log_errors' => (bool) ini_get('log_errors'), 'memory_limit' => ini_get('memory_limit'),
+    'opcache' => (bool) ($cache['opcache.enable'] ?? false), 'reset' => $reset,
+    'validate_timestamps' => (bool) ($cache['opcache.validate_timestamps'] ?? true), 'revalidate_freq' => (int) ($cache['opcache.revalidate_freq'] ?? 2),
+]);
+"""

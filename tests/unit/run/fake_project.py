@@ -1,0 +1,89 @@
+"""A tiny project whose playbooks report what a script tells them to. It is put in through the ordinary option."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+MODULE = """
+import json, os, time
+from ansible.module_utils.basic import AnsibleModule
+
+def main():
+    module = AnsibleModule(dict(step=dict(type="str"), folder=dict(type="path"), variables=dict(type="dict"),
+                                password=dict(type="str", no_log=True)), supports_check_mode=True)
+    folder, step = module.params["folder"], module.params["step"]
+    with open(os.path.join(folder, "calls.jsonl"), "a") as calls:
+        calls.write(json.dumps({"step": step, "variables": module.params["variables"], "process": os.getpid()}) + "\\n")
+    with open(os.path.join(folder, "script.json")) as file:
+        says = json.load(file).get(step, [{}])
+    done = os.path.join(folder, "count." + step)
+    count = len(open(done).read()) if os.path.exists(done) else 0
+    open(done, "a").write("x")
+    say = says[min(count, len(says) - 1)]
+    if "crash" in say:
+        raise RuntimeError(say["crash"])
+    until = time.time() + say.get("seconds", 0)
+    while time.time() < until:
+        time.sleep(0.05)
+    answer = {"outcome": say.get("outcome", "done"), "msg": say.get("msg", step + " said so"),
+              "evidence": dict(say.get("evidence", {}), step=step)}
+    if say.get("silent"):
+        module.exit_json(changed=False)
+    if answer["outcome"] in ("done", "nothing-to-do") and not say.get("failed"):
+        module.exit_json(changed=True, **answer)
+    module.fail_json(**answer)
+
+main()
+"""
+
+PLAYBOOK = """
+- hosts: "{{{{ site_group | default('all') }}}}"
+  gather_facts: false
+  tasks:
+    - name: Say {step}
+      say:
+        step: {step}
+        folder: {folder}
+        password: not-for-anybody
+        variables: {{run: "{{{{ upkeep_run }}}}", point: "{{{{ upkeep_point }}}}", holds: "{{{{ upkeep_holds }}}}"}}
+"""
+
+STEPS = ("preflight", "snapshot", "stage", "rehearse", "promote", "back", "release", "restore", "recover")
+
+
+class FakeProject:
+    """Playbooks with the right names; `script(step=[answer, answer, …])` says what each call of a step answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.content = folder / "content"
+        self.inventory = folder / "inventories" / "example"
+        (self.content / "playbooks").mkdir(parents=True)
+        (self.content / "plugins" / "modules").mkdir(parents=True)
+        self.inventory.mkdir(parents=True)
+        (self.content / "ansible.cfg").write_text(
+            "[defaults]\nlibrary = plugins/modules\nretry_files_enabled = False\n"
+        )
+        (self.content / "plugins" / "modules" / "say.py").write_text(MODULE)
+        for step in STEPS:
+            text = PLAYBOOK.format(step=step, folder=self.content)
+            (self.content / "playbooks" / f"{step}.yml").write_text(text)
+        hosts = {"shop": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
+        (self.inventory / "hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        self.script()
+
+    def script(self, **says: list[dict[str, Any]] | dict[str, Any]) -> None:
+        """Say what the steps answer; a step that is not named answers `done`."""
+        whole = {name: says[name] if isinstance(says[name], list) else [says[name]] for name in says}
+        (self.content / "script.json").write_text(json.dumps(whole))
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return what the modules were called with."""
+        file = self.content / "calls.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def steps(self) -> list[str]:
+        """Return the names of the steps that reached the host."""
+        return [call["step"] for call in self.calls()]
