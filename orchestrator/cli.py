@@ -1,0 +1,402 @@
+"""The command line. The one place that makes ids and asks the clock, and that turns an error into words and a code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator import cli_ask, cli_run, screen
+from orchestrator.cli_options import CODES, HERE, AskDuty, Content, Inventories, Json, LedgerUrl, Name, Sites, Vault
+from orchestrator.cli_run import Settings
+from orchestrator.contract.load import CONTRACT_FILE, find_client
+from orchestrator.contract.load import check as find_mistakes
+from orchestrator.contract.schema import schema_text
+from orchestrator.errors import ContractInvalid, UpkeepError, Usage
+from orchestrator.plan.explain import explain as explain_contract
+from orchestrator.plan.plan import ID, Duty, plan_json
+from orchestrator.results import Answer, worst
+
+app = typer.Typer(
+    name="upkeep",
+    help="Keep the websites that a contract promises to keep: **contract → plan → run → ledger → report**.\n\n"
+    "A client is a folder in `inventories/`. Begin with `upkeep init acme`, then `upkeep check acme`, "
+    "`upkeep plan acme`, `upkeep run acme`.\n" + CODES,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def now() -> datetime:
+    """Ask the clock."""
+    return datetime.now(UTC)
+
+
+def new_id(moment: datetime) -> str:
+    """Make the id of a run."""
+    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def settings_of(
+    inventories: Path, ledger: str, as_json: bool, vault: Path | None = None, content: Path | None = None
+) -> Settings:
+    """Gather what a command was told."""
+    console = screen.make_console()
+    url = ledger or str(state_folder() / "ledger.sqlite")
+    if "://" not in url:
+        url = f"sqlite:///{Path(url).expanduser().absolute()}"
+    return Settings(inventories, url, as_json, console, lambda: now(), lambda moment: new_id(moment), vault, content)
+
+
+def state_folder() -> Path:
+    """Return the folder of our state, as the XDG rules have it."""
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "upkeep"
+
+
+@app.command()
+def init(
+    client: Name,
+    name: Annotated[str, typer.Option(help="The client's name, as in the agreement.")] = "",
+    language: Annotated[str, typer.Option(help="The language of the reports.")] = "",
+    time_zone: Annotated[str, typer.Option("--time-zone", help="The clock of the windows: Europe/Berlin")] = "",
+    site: Annotated[str, typer.Option(help="A short name of the first site.")] = "",
+    url: Annotated[str, typer.Option(help="Its address: https://www.example.com")] = "",
+    host: Annotated[str, typer.Option(help="The host's name or IP address.")] = "",
+    user: Annotated[str, typer.Option(help="The owner of the site's files, who logs in over SSH.")] = "",
+    root: Annotated[str, typer.Option(help="The site's folder on the host: /srv/www/htdocs")] = "",
+    endpoint: Annotated[str, typer.Option(help="The S3 store: https://s3.example.com")] = "",
+    region: Annotated[str, typer.Option(help="The store's region.")] = "",
+    inventories: Inventories = HERE,
+    as_json: Json = False,
+) -> None:
+    """Make the folder of a new client: a contract that passes the check, hosts, and the place of the secrets.
+
+    On a terminal, what no option gives is asked for. Everywhere else it gets a value marked with CHANGE.
+
+    Example: `upkeep init acme --name "Acme Ltd" --url https://acme.example --host 192.0.2.10 --user acme`
+    """
+    given = {"name": name, "language": language, "time_zone": time_zone, "site": site, "url": url,
+             "host_address": host, "user": user, "root": root, "endpoint": endpoint, "region": region}  # fmt: skip
+    settings = settings_of(inventories, "", as_json)
+    ask = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
+    folder = cli_ask.init(settings, client, given, ask=ask, password=secrets.token_urlsafe(32))
+    answer = {"client": client, "folder": str(folder), "next": f"upkeep check {client}"}
+    _say(settings, answer, lambda: cli_ask.show_init(settings.console, folder, client))
+
+
+@app.command()
+def check(
+    clients: Annotated[list[str] | None, typer.Argument(metavar="[CLIENT]…", help="Without one: all.")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the contract's JSON Schema, for an editor.")] = False,
+    inventories: Inventories = HERE,
+    as_json: Json = False,
+) -> None:
+    """Report every mistake in the contracts at once, as `file:line:column: path: what is wrong, what is allowed`.
+
+    Examples: `upkeep check` · `upkeep check acme` · `upkeep check --schema > contract.schema.json`
+    """
+    if schema:
+        sys.stdout.write(schema_text())
+        return
+    settings = settings_of(inventories, "", as_json)
+    paths = [find_client(inventories, client) for client in clients or ()]
+    if not clients:
+        paths = sorted(inventories.glob(f"*/{CONTRACT_FILE}"))
+    if not paths:
+        raise Usage(f"there is no client in {inventories}.", "upkeep init CLIENT")
+    if mistakes := find_mistakes(paths):
+        raise ContractInvalid(tuple(mistakes))
+    names = [path.parent.name for path in paths]
+    _say(
+        settings,
+        {"clients": names, "mistakes": []},
+        lambda: settings.console.print(f"No mistake in {', '.join(names)}."),
+    )
+
+
+@app.command()
+def explain(client: Name, inventories: Inventories = HERE, as_json: Json = False) -> None:
+    """Show which duty leads to which playbooks, roles and variables, and which clauses nothing serves.
+
+    Example: `upkeep explain acme`
+    """
+    settings = settings_of(inventories, "", as_json)
+    explanation = explain_contract(cli_run.read_client(settings, client).contract)
+    _say(settings, dataclasses.asdict(explanation), lambda: cli_ask.show_explanation(settings.console, explanation))
+
+
+@app.command()
+def plan(
+    client: Name,
+    sites: Sites = None,
+    duty: AskDuty = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the plan, for `upkeep run FILE`.")] = None,
+    inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Show what would be done and how each step comes back. Touches nothing: no host, no store, no ledger.
+
+    Examples: `upkeep plan acme` · `upkeep plan acme --site shop --duty backup` · `upkeep plan acme --out plan.json`
+    """
+    settings = settings_of(inventories, ledger, as_json)
+    known = cli_run.read_client(settings, client)
+    written = plan_json(cli_run.planned(settings, known, sites or (), Duty(duty) if duty else None), known.contract)
+    if out is not None:
+        out.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    run_next = f"upkeep run {out or client}"
+    _say(settings, written, lambda: cli_ask.show_plan(settings, known, written, run_next))
+
+
+@app.command()
+def run(
+    target: Annotated[str, typer.Argument(metavar="CLIENT|PLAN.json", help="A client, or a plan made before.")],
+    sites: Sites = None,
+    duty: AskDuty = None,
+    outside: Annotated[bool, typer.Option("--now", help="Update although the window is closed.")] = False,
+    take_up: Annotated[bool, typer.Option("--resume", help="Finish or put back what was interrupted.")] = False,
+    inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
+    vault: Vault = None,
+    content: Content = None,
+    as_json: Json = False,
+) -> None:
+    """Carry out what is promised: restore point, staging, update, probes, production, and the way back if it is bad.
+
+    Several sites are done one after the other; the worst outcome decides the exit code. Ctrl-C leaves the site whole and
+    says in which state it is.
+
+    Examples: `upkeep run acme` · `upkeep run acme --site shop --duty backup` · `upkeep run plan.json` ·
+    `upkeep run --resume acme`
+    """
+    settings = settings_of(inventories, ledger, as_json, vault, content)
+    if take_up:
+        _end(settings, cli_run.carry_on(settings, target))
+        return
+    if target.endswith(".json") or Path(target).is_file():
+        if sites or duty:
+            raise Usage("a plan file says itself which sites and which duty.", f"upkeep run {target}")
+        known, planned = cli_run.planned_before(settings, Path(target))
+    else:
+        known = cli_run.read_client(settings, target)
+        planned = cli_run.planned(settings, known, sites or (), Duty(duty) if duty else None)
+    if not outside:
+        cli_run.check_window(settings, known, planned)
+    _end(settings, cli_run.carry_out_plan(settings, known, planned))
+
+
+@app.command()
+def status(
+    client: Annotated[str, typer.Argument(metavar="[CLIENT]", help="Without one: all.")] = "",
+    inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Show the last runs, what is running or was interrupted, what is held, and what is wrong.
+
+    Examples: `upkeep status` · `upkeep status acme --json`
+    """
+    settings = settings_of(inventories, ledger, as_json)
+    if client:
+        find_client(inventories, client)
+    answer = cli_ask.status(settings, client)
+    _say(settings, answer, lambda: cli_ask.show_status(settings.console, answer))
+
+
+@app.command()
+def points(
+    client: Name,
+    sites: Sites = None,
+    inventories: Inventories = HERE,
+    vault: Vault = None,
+    content: Content = None,
+    as_json: Json = False,
+) -> None:
+    """List the restore points that the client's store has: those whose manifest is there.
+
+    Example: `upkeep points acme --site shop`
+    """
+    settings = settings_of(inventories, "", as_json, vault, content)
+    found = cli_ask.points(settings, cli_run.read_client(settings, client), sites or ())
+    _say(settings, {"client": client, "points": found}, lambda: cli_ask.show_points(settings.console, client, found))
+
+
+@app.command()
+def restore(
+    client: Name,
+    site: Annotated[str, typer.Option("--site", metavar="SITE", help="The site to restore.")],
+    point: Annotated[
+        str, typer.Option("--point", metavar="ID", help="The restore point, as `upkeep points` shows it.")
+    ],
+    sure: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")] = False,
+    inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
+    vault: Vault = None,
+    content: Content = None,
+    as_json: Json = False,
+) -> None:
+    """Put a restore point in the place of production: files and database together.
+
+    What visitors wrote since that moment is lost; on a terminal you are asked first.
+
+    Example: `upkeep restore acme --site shop --point 20261122T020000Z-1f0c9a2b`
+    """
+    settings = settings_of(inventories, ledger, as_json, vault, content)
+    if not ID.fullmatch(point):
+        raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client} --site {site}")
+    known = cli_run.read_client(settings, client)
+    planned = cli_run.restore_plan(settings, known, site, point)
+    if sys.stdin.isatty() and not sure and not as_json:
+        typer.confirm(f"Replace production of {client}/{site} by restore point {point}?", abort=True)
+    _end(settings, cli_run.carry_out_plan(settings, known, planned))
+
+
+@app.command()
+def report(
+    client: Name,
+    month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month, by the agreement's clock.")] = "",
+    runs: Annotated[list[str] | None, typer.Option("--run", metavar="ID", help="These runs instead.")] = None,
+    last: Annotated[int, typer.Option(metavar="N", min=0, help="The last N runs instead.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the page goes.")] = None,
+    inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Write a page that holds the promise and what was done side by side.
+
+    Examples: `upkeep report acme --month 2026-11` · `upkeep report acme --last 3 --out three-runs.html`
+    """
+    settings = settings_of(inventories, ledger, as_json)
+    known = cli_run.read_client(settings, client)
+    if (bool(month) + bool(runs) + bool(last)) != 1:
+        raise Usage(
+            "a report is for a month, for named runs, or for the last ones.", f"upkeep report {client} --last 3"
+        )
+    answer, page = cli_ask.report(settings, known, month=month, runs=runs or (), last=last)
+    if as_json and out is None:
+        _say(settings, answer, lambda: None)
+        return
+    path = out or Path(f"{client}-{month or 'runs'}.html")
+    path.write_text(page, encoding="utf-8")
+    _say(
+        settings,
+        {**answer, "page": str(path)},
+        lambda: settings.console.print(f"Report: {path.absolute()}", markup=False),
+    )
+
+
+@app.command("release-hold")
+def release_hold(
+    client: Name,
+    hold: Annotated[int, typer.Argument(metavar="ID", help="The hold, as `upkeep status` shows it.")],
+    inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
+    as_json: Json = False,
+) -> None:
+    """Let a held release be tried again. The next run rehearses it, and holds it again if it breaks the copy again.
+
+    Example: `upkeep release-hold acme 3`
+    """
+    settings = settings_of(inventories, ledger, as_json)
+    find_client(inventories, client)
+    answer = cli_ask.release_hold(settings, client, hold)
+    words = f"{answer['kind']} {answer['slug']} {answer['version']} of {client}/{answer['site']} is not held any more."
+    _say(settings, answer, lambda: settings.console.print(screen.safe(words), markup=False))
+
+
+def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:
+    if settings.as_json:
+        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+    else:
+        ink()
+
+
+def _end(settings: Settings, answers: Sequence[Answer]) -> None:
+    code = worst(answer["exit_code"] for answer in answers)
+    _say(settings, {"exit_code": code, "runs": list(answers)}, lambda: cli_ask.show_end(settings.console, answers))
+    if code and settings.as_json:
+        bad = next(answer for answer in answers if answer["exit_code"] == code)
+        _complain_json(code, str(bad["message"]), str(bad["next"]))
+    if code:
+        raise typer.Exit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    as_json = "--json" in given
+    try:
+        return int(app(given, prog_name="upkeep", standalone_mode=False) or 0)
+    except UpkeepError as error:
+        _complain(as_json, error.exit_code, error.message, error.next_step, getattr(error, "mistakes", ()))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _complain(as_json, 130, "interrupted; nothing was touched.", "upkeep status")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our answer has gone. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # The parser's own errors. Their class is typer's in some versions and click's in others.
+        usage: Callable[[], str] | None = getattr(error, "format_message", None)
+        if usage is not None:
+            _complain(as_json, Usage.exit_code, usage(), _help_for(error))
+            return Usage.exit_code
+        file = _write_crash(error)
+        what = f"this is a bug in upkeep ({type(error).__name__}: {error})."
+        _complain(as_json, 1, what, f"look at upkeep status, then report the bug with {file} (read it first)")
+        return 1
+
+
+def _help_for(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context is not None else 'upkeep'} --help"
+
+
+def _complain(as_json: bool, code: int, message: str, next_type: str, mistakes: Sequence[Any] = ()) -> None:
+    if as_json:
+        _complain_json(code, message, next_type, mistakes)
+        return
+    console = screen.make_console(stderr=True)
+    console.print(f"upkeep: {screen.safe(message)}", markup=False)
+    console.print(f"Next: {screen.safe(next_type)}", markup=False, style="bold")
+
+
+def _complain_json(code: int, message: str, next_type: str, mistakes: Sequence[Any] = ()) -> None:
+    error: dict[str, Any] = {"code": code, "message": message, "next": next_type}
+    if mistakes:
+        error["mistakes"] = [dataclasses.asdict(mistake) for mistake in mistakes]
+    sys.stderr.write(json.dumps({"error": error}, ensure_ascii=False) + "\n")
+
+
+def _write_crash(error: Exception) -> Path:
+    """Keep the traceback for the one who reports the bug; only the owner can read it."""
+    folder = state_folder() / "crashes"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{new_id(now())}.txt"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError:
+        traceback.print_exception(error)
+        return Path("the lines above")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The arguments and options that several commands share, and what every command's help says."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CODES = """
+**Exit codes**: 0 done, or nothing to do · 1 a bug of ours · 2 the command was not understood · 3 put back, the site is
+healthy · 4 not put back, a person is needed · 10 a contract has mistakes · 11 another run has the site · 12 refused,
+nothing was touched · 130 interrupted, nothing was touched. Any other code is a failure.
+"""
+
+Name = Annotated[str, typer.Argument(metavar="CLIENT", help="The client: the name of a folder in inventories/.")]
+Sites = Annotated[list[str] | None, typer.Option("--site", metavar="SITE", help="Only this site. May be repeated.")]
+Inventories = Annotated[
+    Path, typer.Option("--inventories", envvar="UPKEEP_INVENTORIES", metavar="DIR", help="The folder of the clients.")
+]
+LedgerUrl = Annotated[
+    str,
+    typer.Option(
+        "--ledger",
+        envvar="UPKEEP_LEDGER",
+        metavar="FILE|URL",
+        help="The ledger. Without it: ~/.local/state/upkeep/ledger.sqlite",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="The answer as JSON on stdout, an error as JSON on stderr.")]
+Vault = Annotated[
+    Path | None,
+    typer.Option("--vault-password-file", envvar="ANSIBLE_VAULT_PASSWORD_FILE", metavar="FILE", help="As for Ansible."),
+]
+Content = Annotated[
+    Path | None,
+    typer.Option("--content", envvar="UPKEEP_CONTENT", metavar="DIR", hidden=True, help="Other playbooks than ours."),
+]
+HERE = Path("inventories")
+
+
+class AskedDuty(StrEnum):
+    """The duties that a person may ask for. A restore has its own command."""
+
+    BACKUP = "backup"
+    UPDATE = "update"
+
+
+AskDuty = Annotated[AskedDuty | None, typer.Option("--duty", help="Without it: update, if it was promised.")]

@@ -1,0 +1,96 @@
+"""What the ledger remembers, as frozen values. Whoever reads the ledger works with these and speaks no SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Json = Mapping[str, Any]
+
+# A run's state. `open` is a run whose truth is only known on the host: it waits for `upkeep run --resume`.
+RUNNING, OPEN, ENDED = "running", "open", "ended"
+
+
+@dataclass(frozen=True)
+class StepEntry:
+    """One step that began. Without `ended` nobody saw its end."""
+
+    position: int
+    name: str
+    began: datetime
+    ended: datetime | None = None
+    ending: str = "begun"
+    outcome: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    evidence: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """One run: what it was for, which ids it had, what came of it."""
+
+    id: str
+    client: str
+    site: str
+    host: str
+    duty: str
+    digest: str
+    point: str
+    promised: Json
+    variables: Json
+    began: datetime
+    process: str = ""
+    state: str = RUNNING
+    outcome: str = ""
+    message: str = ""
+    ended: datetime | None = None
+    steps: tuple[StepEntry, ...] = ()
+
+    def step(self, name: str) -> StepEntry | None:
+        """Return the last step of that name."""
+        return next((step for step in reversed(self.steps) if step.name == name), None)
+
+
+@dataclass(frozen=True)
+class HoldEntry:
+    """A release that a site does not get, because it broke the site's copy."""
+
+    id: int
+    client: str
+    site: str
+    kind: str
+    slug: str
+    version: str
+    sha256: str
+    reason: str
+    run: str
+    since: datetime
+    released: datetime | None = None
+
+
+@dataclass(frozen=True)
+class IncidentEntry:
+    """Something was wrong with a site before we touched it, or is wrong since."""
+
+    id: int
+    client: str
+    site: str
+    run: str
+    opened: datetime
+    reasons: tuple[str, ...]
+    closed: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PointEntry:
+    """A restore point that a run of ours has seen complete."""
+
+    id: str
+    client: str
+    site: str
+    run: str
+    taken: datetime
+    manifest: Json

@@ -1,0 +1,280 @@
+"""Turn duties into runs of steps, ways back included, without touching anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any
+
+from orchestrator.contract.model import Contract, Hold, Policy, Window
+from orchestrator.errors import Refused, Usage
+from orchestrator.plan.step import Step, step
+from orchestrator.plan.variables import place_variables
+
+SCHEMA = 1
+ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+# What a host reports as held is handed back to Ansible later on: nothing that could be anything but a name goes there.
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+KINDS = ("core", "plugin", "theme")
+
+
+class Duty(StrEnum):
+    """What a run is for."""
+
+    BACKUP = "backup"
+    UPDATE = "update"
+    RESTORE = "restore"
+
+
+# A batch is what is started with one call of Ansible: between its steps there is nothing to decide.
+BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
+    Duty.BACKUP: (("preflight", "snapshot", "release"),),
+    Duty.UPDATE: (("preflight", "snapshot", "stage", "rehearse"), ("promote", "release")),
+    Duty.RESTORE: (("preflight", "restore", "release"),),
+}
+
+
+@dataclass(frozen=True)
+class SiteRun:
+    """One run: what is done for one site, in which order, and with which ids."""
+
+    run: str
+    point: str
+    client: str
+    site: str
+    host: str
+    duty: Duty
+    # Other duties that this run fulfils on its way.
+    serves: tuple[Duty, ...]
+    promised: Mapping[str, Any]
+    batches: tuple[tuple[Step, ...], ...]
+    # Handed to Ansible for this run: our own ids and names only, never words of the contract.
+    variables: Mapping[str, Any]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps of the good way, in order."""
+        return tuple(each for batch in self.batches for each in batch)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be done for a client, from one version of the contract."""
+
+    client: str
+    digest: str
+    made: datetime
+    runs: tuple[SiteRun, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a plan file asks for. Everything else in the file is made again from the contract and compared."""
+
+    client: str
+    digest: str
+    made: datetime
+    # site → (run id, restore point id, duty)
+    runs: Mapping[str, tuple[str, str, Duty]]
+
+
+def choose_sites(contract: Contract, asked: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the sites that are asked for; all, when none is."""
+    names = [site.name for site in contract.sites]
+    for name in asked:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            guess = f" Did you mean '{near[0]}'?" if near else ""
+            raise Usage(
+                f"{contract.client.id} has no site '{name}', only {', '.join(names)}.{guess}",
+                f"upkeep explain {contract.client.id}",
+            )
+    return tuple(name for name in names if not asked or name in asked)
+
+
+def choose_duty(contract: Contract, asked: Duty | None) -> Duty:
+    """Return the duty to carry out. An update takes a restore point first, so it serves the backup too."""
+    promised = {Duty.BACKUP: contract.scope.backup, Duty.UPDATE: contract.scope.update}
+    if asked is None:
+        found = next((duty for duty in (Duty.UPDATE, Duty.BACKUP) if promised[duty] is not None), None)
+        if found is not None:
+            return found
+        raise Refused(
+            f"the contract of {contract.client.id} promises neither backup nor update.",
+            f"upkeep explain {contract.client.id}",
+        )
+    if asked is not Duty.RESTORE and promised[asked] is None:
+        raise Refused(
+            f"the contract of {contract.client.id} does not promise '{asked}'; nothing was touched.",
+            f"upkeep explain {contract.client.id}",
+        )
+    return asked
+
+
+def make_plan(
+    contract: Contract,
+    digest: str,
+    *,
+    made: datetime,
+    duty: Duty,
+    ids: Mapping[str, str],
+    holds: Mapping[str, Sequence[Hold]],
+    point: str = "",
+) -> Plan:
+    """Plan one run for each site in `ids` (site → run id). The restore point of a run is named like the run.
+
+    `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
+    """
+    runs = []
+    for name, run in ids.items():
+        host = contract.site(name).production.host
+        runs.append(
+            SiteRun(
+                run=run,
+                point=point or run,
+                client=contract.client.id,
+                site=name,
+                host=host,
+                duty=duty,
+                serves=(Duty.BACKUP,) if duty is Duty.UPDATE and contract.scope.backup is not None else (),
+                promised=_promised(contract, duty),
+                batches=tuple(tuple(step(each, host) for each in batch) for batch in BATCHES[duty]),
+                variables=_run_variables(run, point or run, duty, holds.get(name, ())),
+            )
+        )
+    return Plan(contract.client.id, digest, made, tuple(runs))
+
+
+def remade_run(
+    *, run: str, point: str, client: str, site: str, host: str, duty: Duty, variables: Mapping[str, Any]
+) -> SiteRun:
+    """Make a run again from what the ledger kept of it, without asking the contract, which may have changed since."""
+    batches = tuple(tuple(step(each, host) for each in batch) for batch in BATCHES[duty])
+    return SiteRun(run, point, client, site, host, duty, (), {}, batches, dict(variables))
+
+
+def plan_json(plan: Plan, contract: Contract) -> dict[str, Any]:
+    """Write a plan down, with the variables of each place for the reader."""
+    window = contract.scope.update.window if contract.scope.update else None
+    return {
+        "schema": SCHEMA,
+        "client": plan.client,
+        "contract": plan.digest,
+        "made": plan.made.isoformat(),
+        "runs": [_run_json(run, contract, window if run.duty is Duty.UPDATE else None) for run in plan.runs],
+    }
+
+
+def read_plan(data: Any) -> Asked:
+    """Read what a plan file asks for. Raises Usage for anything that is not a plan."""
+    try:
+        if data["schema"] != SCHEMA:
+            raise Usage(f"this plan has schema {data['schema']!r}; this upkeep reads {SCHEMA}.", "upkeep plan CLIENT")
+        runs = {str(run["site"]): (_id(run["run"]), _id(run["point"]), Duty(run["duty"])) for run in data["runs"]}
+        if not runs or len(runs) != len(data["runs"]):
+            raise ValueError("runs")
+        return Asked(str(data["client"]), str(data["contract"]), datetime.fromisoformat(data["made"]), runs)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Usage(f"this is not a plan of upkeep ({type(error).__name__}: {error}).", "upkeep plan CLIENT") from None
+
+
+def same_plan(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two written plans say the same. What the ledger holds may have grown since: that is left out."""
+    return _without_holds(one) == _without_holds(other)
+
+
+def passable(hold: Hold) -> bool:
+    """Tell whether a hold may be handed to Ansible: a host reported it, and a host is not to be believed blindly."""
+    return hold.kind in KINDS and bool(SLUG.fullmatch(hold.slug)) and bool(VERSION.fullmatch(hold.version))
+
+
+def _run_variables(run: str, point: str, duty: Duty, holds: Sequence[Hold]) -> dict[str, Any]:
+    variables: dict[str, Any] = {
+        "upkeep_run": run,
+        "upkeep_point": point,
+        "upkeep_keep_lease": True,
+        "upkeep_holds": [
+            {"kind": hold.kind, "slug": hold.slug, "version": hold.version} for hold in holds if passable(hold)
+        ],
+    }
+    if duty is Duty.RESTORE:
+        # A site that is well seldom needs a restore.
+        variables["site_probe_must_be_healthy"] = False
+    return variables
+
+
+def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:
+    update = contract.scope.update
+    if duty is not Duty.UPDATE or update is None:
+        return {}
+    return {
+        "core": update.core,
+        "plugins": _policy(update.plugins),
+        "themes": _policy(update.themes),
+        "holds": [{"kind": each.kind, "slug": each.slug, "version": each.version} for each in update.holds],
+        "window": window_words(update.window),
+    }
+
+
+def _policy(policy: Policy) -> str | list[str]:
+    return policy if isinstance(policy, str) else list(policy)
+
+
+def window_words(window: Window) -> str:
+    """Say a window in words: mon, tue 02:00–05:00."""
+    return f"{', '.join(window.days)} {window.begins:%H:%M}–{window.ends:%H:%M}"
+
+
+def _run_json(run: SiteRun, contract: Contract, window: Window | None) -> dict[str, Any]:
+    return {
+        "run": run.run,
+        "point": run.point,
+        "site": run.site,
+        "duty": run.duty.value,
+        "serves": [duty.value for duty in run.serves],
+        "promised": dict(run.promised),
+        "host": run.host,
+        "window": None
+        if window is None
+        else {
+            "days": list(window.days),
+            "from": f"{window.begins:%H:%M}",
+            "to": f"{window.ends:%H:%M}",
+            "time_zone": contract.agreement.time_zone,
+        },
+        "batches": [[each.name for each in batch] for batch in run.batches],
+        "steps": [
+            {
+                "name": each.name,
+                "host": each.host,
+                "playbook": each.playbook,
+                "role": each.kind.role,
+                "tasks": each.kind.tasks,
+                "purpose": each.kind.purpose,
+                "changes_production": each.kind.changes_production,
+                "way_back": list(each.way_back),
+            }
+            for each in run.steps
+        ],
+        "run_variables": dict(run.variables),
+        "place_variables": place_variables(contract, run.site),
+    }
+
+
+def _without_holds(plan: Mapping[str, Any]) -> dict[str, Any]:
+    runs = []
+    for run in plan.get("runs", ()):
+        variables = {key: value for key, value in run.get("run_variables", {}).items() if key != "upkeep_holds"}
+        runs.append({**run, "run_variables": variables})
+    return {**plan, "runs": runs}
+
+
+def _id(value: Any) -> str:
+    if not isinstance(value, str) or not ID.fullmatch(value):
+        raise ValueError(f"not an id: {value!r}")
+    return value

@@ -1,0 +1,1 @@
+"""Pure: what was promised and what the ledger saw, side by side."""

@@ -1,0 +1,196 @@
+"""Tell one run as plain values: what was promised, what was done, what was seen. Only what was observed is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from orchestrator.ledger.values import ENDED, RUNNING, RunEntry
+
+HEADLINES = {
+    "done": "Done",
+    "nothing-to-do": "Nothing to do",
+    "put-back": "Put back",
+    "not-put-back": "Not put back",
+    "refused": "Refused",
+    "busy": "Busy",
+    "unhealthy": "Not well before",
+}
+# What each outcome means for the site, for a reader who knows nothing of us.
+MEANINGS = {
+    "done": "What was promised was done, and the site was seen well afterwards.",
+    "nothing-to-do": "There was nothing that the site should get. Production was not touched.",
+    "put-back": "Production was put back to what it was before, and was seen well again.",
+    "not-put-back": "Production could not be put back. A person is needed.",
+    "refused": "It was not safe to go on. Production was not touched.",
+    "busy": "Another run had the site. Nothing was touched.",
+    "unhealthy": "The site was not well before anything began. Nothing was touched; an incident was opened.",
+}
+OPEN_MEANING = "The run did not come to its end. What is true is known on the host only: upkeep run --resume."
+RUNNING_MEANING = "The run is under way."
+
+Story = dict[str, Any]
+
+
+def run_story(run: RunEntry) -> Story:
+    """Tell one run."""
+    preflight, rehearse, promote = _evidence(run, "preflight"), _evidence(run, "rehearse"), _evidence(run, "promote")
+    before = _mapping(promote.get("before")) or _mapping(preflight.get("versions"))
+    reached = run.outcome == "done" and bool(promote)
+    after = _mapping(promote.get("after")) if reached else {}
+    return {
+        "run": run.id,
+        "client": run.client,
+        "site": run.site,
+        "duty": run.duty,
+        "state": run.state,
+        "outcome": run.outcome or None,
+        "headline": HEADLINES.get(run.outcome, "Under way" if run.state == RUNNING else "Not ended"),
+        "meaning": MEANINGS.get(run.outcome, RUNNING_MEANING if run.state == RUNNING else OPEN_MEANING),
+        "message": run.message,
+        "began": run.began.isoformat(),
+        "ended": run.ended.isoformat() if run.ended and run.state == ENDED else None,
+        "seconds": _span(run.began, run.ended),
+        "promised": dict(run.promised),
+        "point": _point(run),
+        "versions": {"before": _components(before), "after": _components(after)},
+        "changes": _changes(before, after),
+        "delivered": _releases(promote.get("delivered") or rehearse.get("delivered")) if reached else [],
+        "tried": _releases(promote.get("delivered") or rehearse.get("delivered")) if promote and not reached else [],
+        "held": _releases(rehearse.get("held")),
+        "skipped": _releases(rehearse.get("skipped")),
+        "frozen_seconds": _number(promote.get("frozen_seconds")),
+        "broken": _broken(promote),
+        "put_back": _put_back(run, promote),
+        "verdicts": _verdicts(run),
+        "steps": [
+            {
+                "name": step.name,
+                "ending": step.ending,
+                "outcome": step.outcome or None,
+                "seconds": round(step.seconds, 2),
+                "message": step.message,
+            }
+            for step in run.steps
+        ],
+    }
+
+
+def _point(run: RunEntry) -> Story | None:
+    step = run.step("restore") if run.duty == "restore" else run.step("snapshot")
+    if step is None or step.outcome != "done":
+        return None
+    manifest = _mapping(step.evidence.get("manifest"))
+    files, dump = _mapping(manifest.get("files")), _mapping(manifest.get("dump"))
+    tables = _mapping(dump.get("tables"))
+    return {
+        "id": str(step.evidence.get("point") or run.point),
+        "taken": manifest.get("taken"),
+        "seconds": _number(step.evidence.get("seconds")),
+        "files": _number(files.get("count")),
+        "bytes": _number(files.get("bytes")),
+        "tables": len(tables) or None,
+        "rows": sum(int(_number(_mapping(each).get("rows")) or 0) for each in tables.values()) if tables else None,
+    }
+
+
+def _broken(promote: Mapping[str, Any]) -> Story | None:
+    reasons = [str(reason) for reason in _list(promote.get("broken"))]
+    seconds = _number(promote.get("broken_seconds"))
+    if not reasons and not seconds:
+        return None
+    return {"seconds": seconds, "reasons": reasons}
+
+
+def _put_back(run: RunEntry, promote: Mapping[str, Any]) -> bool | None:
+    # None: there was nothing to put back.
+    if run.outcome == "put-back":
+        return True
+    if run.outcome == "not-put-back":
+        return False
+    return True if promote.get("put_back") is True else None
+
+
+def _verdicts(run: RunEntry) -> list[Story]:
+    told = []
+    for name, key, where in (
+        ("preflight", "verdict", "production, before"),
+        ("stage", "verdict", "staging, before"),
+        ("rehearse", "verdict", "staging, updated"),
+        ("promote", "verdict", "production, updated"),
+        ("promote", "back_verdict", "production, put back"),
+        ("back", "verdict", "production, put back"),
+        ("restore", "verdict", "production, restored"),
+        ("recover", "verdict", "production, asked again"),
+    ):
+        verdict = _mapping(_evidence(run, name).get(key))
+        if "healthy" not in verdict:
+            continue
+        probes = [_mapping(each) for each in _list(verdict.get("probes"))]
+        told.append(
+            {
+                "where": where,
+                "healthy": verdict["healthy"] is True,
+                "reasons": [str(reason) for reason in _list(verdict.get("reasons"))],
+                "probes": len(probes),
+                "passed": sum(1 for each in probes if each.get("ok") is True),
+            }
+        )
+    return told
+
+
+def _components(versions: Mapping[str, Any]) -> Story:
+    if not versions:
+        return {}
+    return {
+        "core": versions.get("core"),
+        "db_version": versions.get("db_version"),
+        "php": versions.get("php"),
+        "database": versions.get("database"),
+        "plugins": {
+            str(_mapping(plugin).get("slug") or file): _mapping(plugin).get("version")
+            for file, plugin in sorted(_mapping(versions.get("plugins")).items())
+        },
+        "themes": {
+            slug: _mapping(theme).get("version") for slug, theme in sorted(_mapping(versions.get("themes")).items())
+        },
+    }
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Story]:
+    old, new = _components(before), _components(after)
+    if not old or not new:
+        return []
+    pairs = [("core", "WordPress", old["core"], new["core"])]
+    pairs.append(("database", "database schema", old["db_version"], new["db_version"]))
+    for kind in ("plugins", "themes"):
+        for slug in sorted({*old[kind], *new[kind]}):
+            pairs.append((kind[:-1], slug, old[kind].get(slug), new[kind].get(slug)))
+    return [{"kind": kind, "name": name, "before": was, "after": now} for kind, name, was, now in pairs if was != now]
+
+
+def _releases(value: Any) -> list[Story]:
+    keys = ("kind", "slug", "from", "to", "sha256", "bytes", "reason")
+    return [{key: each[key] for key in keys if key in each} for each in map(_mapping, _list(value)) if each]
+
+
+def _evidence(run: RunEntry, name: str) -> Mapping[str, Any]:
+    step = run.step(name)
+    return step.evidence if step is not None else {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _number(value: Any) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _span(began: datetime, ended: datetime | None) -> float | None:
+    return round((ended - began).total_seconds(), 1) if ended is not None else None

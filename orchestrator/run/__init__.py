@@ -1,0 +1,1 @@
+"""Effects: carry plans out through Ansible, read the store."""

@@ -1,0 +1,123 @@
+"""Record steps in the ledger, and what follows from them. The one module that does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.ledger.ledger import Ledger
+from orchestrator.ledger.values import HoldEntry, IncidentEntry, PointEntry, StepEntry
+from orchestrator.plan.plan import SiteRun
+from orchestrator.plan.step import Ending, Outcome, Seen
+from orchestrator.run.events import StepReport
+
+LONGEST_REASON = 500
+
+
+class Recorder:
+    """Writes one run's steps down while they happen: a row when a step begins, the rest of it when it ends."""
+
+    def __init__(self, ledger: Ledger, run: SiteRun) -> None:
+        self._ledger, self._run = ledger, run
+        self._position = 0
+
+    def begin(self, name: str, began: datetime) -> None:
+        """Write down that a step begins, before anybody knows how it ends."""
+        self._position = self._ledger.begin_step(self._run.run, name, began)
+
+    def end(self, report: StepReport) -> None:
+        """Write down how the step ended, what was observed, and what the site gets from that: holds, incidents."""
+        seen = report.seen
+        ended = report.began + timedelta(seconds=report.seconds)
+        self._ledger.end_step(
+            self._run.run,
+            StepEntry(
+                position=self._position,
+                name=seen.step,
+                began=report.began,
+                ended=ended,
+                ending=seen.ending.value,
+                outcome=seen.outcome.value if seen.outcome else "",
+                message=seen.message,
+                seconds=report.seconds,
+                evidence=report.evidence,
+            ),
+        )
+        if seen.step == "preflight":
+            self._health(report, ended)
+        elif seen.step == "rehearse" and seen.fine:
+            for held in _dicts(report.evidence.get("held")):
+                self._hold(held, ended)
+        elif seen.step == "snapshot" and seen.fine:
+            self._point(report)
+
+    def incident(self, reasons: tuple[str, ...], opened: datetime) -> None:
+        """Open an incident: a person has to look at this site."""
+        run = self._run
+        self._ledger.open_incident(IncidentEntry(0, run.client, run.site, run.run, opened, reasons))
+
+    def _health(self, report: StepReport, ended: datetime) -> None:
+        verdict = report.evidence.get("verdict")
+        verdict = verdict if isinstance(verdict, dict) else {}
+        if report.seen.outcome is Outcome.UNHEALTHY:
+            reasons = tuple(str(reason)[:LONGEST_REASON] for reason in verdict.get("reasons") or ())
+            self.incident(reasons or (report.seen.message,), ended)
+        elif report.seen.fine and verdict.get("healthy") is True:
+            self._ledger.close_incidents(self._run.client, self._run.site, ended)
+
+    def _hold(self, held: Mapping[str, Any], since: datetime) -> None:
+        self._ledger.add_hold(
+            HoldEntry(
+                id=0,
+                client=self._run.client,
+                site=self._run.site,
+                kind=str(held.get("kind", "")),
+                slug=str(held.get("slug", "")),
+                version=str(held.get("to", "")),
+                sha256=str(held.get("sha256", "")),
+                reason=str(held.get("reason", ""))[:LONGEST_REASON],
+                run=self._run.run,
+                since=since,
+            )
+        )
+
+    def _point(self, report: StepReport) -> None:
+        manifest = report.evidence.get("manifest")
+        manifest = manifest if isinstance(manifest, dict) else {}
+        self._ledger.add_point(
+            PointEntry(
+                id=self._run.point,
+                client=self._run.client,
+                site=self._run.site,
+                run=self._run.run,
+                taken=_moment(manifest.get("taken"), report.began),
+                manifest=manifest,
+            )
+        )
+
+
+def history(steps: tuple[StepEntry, ...]) -> tuple[Seen, ...]:
+    """Return what the ledger kept of a run's steps, as the walk wants it."""
+    return tuple(
+        Seen(
+            step.name,
+            Ending(step.ending),
+            Outcome(step.outcome) if step.outcome else None,
+            step.message,
+            str(step.evidence.get("state", "")),
+        )
+        for step in steps
+    )
+
+
+def _dicts(value: Any) -> tuple[Mapping[str, Any], ...]:
+    return tuple(each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
+
+
+def _moment(value: Any, otherwise: datetime) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return otherwise
+    return moment if moment.tzinfo else otherwise

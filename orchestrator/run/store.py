@@ -1,0 +1,99 @@
+"""Ask the store which restore points there are. A restore point exists when its manifest does."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.contract.model import Store
+from orchestrator.errors import Refused
+
+# Written by the role `site_snapshot`; read here.
+MANIFEST = re.compile(r"(?P<prefix>.+)/points/(?P<point>[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json")
+LARGEST_MANIFEST = 64 * 1024 * 1024
+KEYS = ("site_snapshot_access_key", "site_snapshot_secret_key")
+
+
+@dataclass(frozen=True)
+class StoredPoint:
+    """A restore point as the store has it."""
+
+    id: str
+    client: str
+    site: str
+    manifest: dict[str, Any]
+
+
+def stored_points(store: Store, *, access_key: str, secret_key: str, client: str, site: str) -> tuple[StoredPoint, ...]:
+    """Return the restore points of a site, the newest first."""
+    import boto3  # noqa: PLC0415  # slow to import, and only wanted here
+    from botocore.config import Config  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=store.endpoint,
+        region_name=store.region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        # With the defaults of today's boto3, stores other than Amazon's answer MissingContentLength.
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=10,
+            read_timeout=30,
+            retries={"max_attempts": 3, "mode": "standard"},
+        ),
+    )
+    prefix = f"{client}/{site}"
+    found = []
+    try:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=store.bucket, Prefix=f"{prefix}/points/"):
+            for entry in page.get("Contents", ()):
+                match = MANIFEST.fullmatch(entry["Key"])
+                if match is None or match["prefix"] != prefix or entry["Size"] > LARGEST_MANIFEST:
+                    continue
+                body = s3.get_object(Bucket=store.bucket, Key=entry["Key"])["Body"].read()
+                found.append(StoredPoint(match["point"], client, site, _manifest(body)))
+    except (BotoCoreError, ClientError) as error:
+        raise Refused(
+            f"the store {store.endpoint} did not show its restore points: {error}",
+            f"curl -sI {store.endpoint}",
+        ) from None
+    finally:
+        s3.close()
+    return tuple(sorted(found, key=lambda point: point.id, reverse=True))
+
+
+def point_answer(point: StoredPoint) -> dict[str, Any]:
+    """Tell one restore point: what is in it and from when it is."""
+    manifest = point.manifest
+    files, dump = _mapping(manifest.get("files")), _mapping(manifest.get("dump"))
+    versions = _mapping(manifest.get("versions"))
+    return {
+        "point": point.id,
+        "client": point.client,
+        "site": point.site,
+        "taken": manifest.get("taken"),
+        "files": files.get("count"),
+        "bytes": files.get("bytes"),
+        "tables": len(_mapping(dump.get("tables"))) or None,
+        "core": versions.get("core"),
+        "snapshot": _mapping(manifest.get("restic")).get("snapshot"),
+    }
+
+
+def _manifest(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
