@@ -7,17 +7,29 @@ import json
 import os
 import secrets
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from orchestrator import cli_ask, cli_run, screen
-from orchestrator.cli_options import CODES, HERE, AskDuty, Content, Inventories, Json, LedgerUrl, Name, Sites, Vault
+from orchestrator.cli_options import (
+    CODES,
+    HERE,
+    AskDuty,
+    Content,
+    Inventories,
+    Json,
+    LedgerUrl,
+    Name,
+    Program,
+    Sites,
+    Vault,
+)
 from orchestrator.cli_run import Settings
+from orchestrator.complaint import complain, complain_json, help_for, write_crash
 from orchestrator.contract.load import CONTRACT_FILE, find_client
 from orchestrator.contract.load import check as find_mistakes
 from orchestrator.contract.schema import schema_text
@@ -50,14 +62,21 @@ def new_id(moment: datetime) -> str:
 
 
 def settings_of(
-    inventories: Path, ledger: str, as_json: bool, vault: Path | None = None, content: Path | None = None
+    inventories: Path,
+    ledger: str,
+    as_json: bool,
+    vault: Path | None = None,
+    content: Path | None = None,
+    program: str = "",
 ) -> Settings:
     """Gather what a command was told."""
     console = screen.make_console()
     url = ledger or str(state_folder() / "ledger.sqlite")
     if "://" not in url:
         url = f"sqlite:///{Path(url).expanduser().absolute()}"
-    return Settings(inventories, url, as_json, console, lambda: now(), lambda moment: new_id(moment), vault, content)
+    return Settings(
+        inventories, url, as_json, console, lambda: now(), lambda moment: new_id(moment), vault, content, program
+    )
 
 
 def state_folder() -> Path:
@@ -172,6 +191,7 @@ def run(
     ledger: LedgerUrl = "",
     vault: Vault = None,
     content: Content = None,
+    program: Program = "",
     as_json: Json = False,
 ) -> None:
     """Carry out what is promised: restore point, staging, update, probes, production, and the way back if it is bad.
@@ -182,7 +202,7 @@ def run(
     Examples: `upkeep run acme` · `upkeep run acme --site shop --duty backup` · `upkeep run plan.json` ·
     `upkeep run --resume acme`
     """
-    settings = settings_of(inventories, ledger, as_json, vault, content)
+    settings = settings_of(inventories, ledger, as_json, vault, content, program)
     if take_up:
         _end(settings, cli_run.carry_on(settings, target))
         return
@@ -246,6 +266,7 @@ def restore(
     ledger: LedgerUrl = "",
     vault: Vault = None,
     content: Content = None,
+    program: Program = "",
     as_json: Json = False,
 ) -> None:
     """Put a restore point in the place of production: files and database together.
@@ -254,7 +275,7 @@ def restore(
 
     Example: `upkeep restore acme --site shop --point 20261122T020000Z-1f0c9a2b`
     """
-    settings = settings_of(inventories, ledger, as_json, vault, content)
+    settings = settings_of(inventories, ledger, as_json, vault, content, program)
     if not ID.fullmatch(point):
         raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client} --site {site}")
     known = cli_run.read_client(settings, client)
@@ -329,7 +350,7 @@ def _end(settings: Settings, answers: Sequence[Answer]) -> None:
     _say(settings, {"exit_code": code, "runs": list(answers)}, lambda: cli_ask.show_end(settings.console, answers))
     if code and settings.as_json:
         bad = next(answer for answer in answers if answer["exit_code"] == code)
-        _complain_json(code, str(bad["message"]), str(bad["next"]))
+        complain_json(code, str(bad["message"]), str(bad["next"]))
     if code:
         raise typer.Exit(code)
 
@@ -341,10 +362,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(app(given, prog_name="upkeep", standalone_mode=False) or 0)
     except UpkeepError as error:
-        _complain(as_json, error.exit_code, error.message, error.next_step, getattr(error, "mistakes", ()))
+        complain(as_json, error.exit_code, error.message, error.next_step, getattr(error, "mistakes", ()))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _complain(as_json, 130, "interrupted; nothing was touched.", "upkeep status")
+        complain(as_json, 130, "interrupted; nothing was touched.", "upkeep status")
         return 130
     except BrokenPipeError:
         # Whoever read our answer has gone. Python would complain once more when it closes stdout.
@@ -354,48 +375,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The parser's own errors. Their class is typer's in some versions and click's in others.
         usage: Callable[[], str] | None = getattr(error, "format_message", None)
         if usage is not None:
-            _complain(as_json, Usage.exit_code, usage(), _help_for(error))
+            complain(as_json, Usage.exit_code, usage(), help_for(error))
             return Usage.exit_code
-        file = _write_crash(error)
+        file = write_crash(error, state_folder() / "crashes", new_id(now()))
         what = f"this is a bug in upkeep ({type(error).__name__}: {error})."
-        _complain(as_json, 1, what, f"look at upkeep status, then report the bug with {file} (read it first)")
+        complain(as_json, 1, what, f"look at upkeep status, then report the bug with {file} (read it first)")
         return 1
-
-
-def _help_for(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
-    return f"{context.command_path if context is not None else 'upkeep'} --help"
-
-
-def _complain(as_json: bool, code: int, message: str, next_type: str, mistakes: Sequence[Any] = ()) -> None:
-    if as_json:
-        _complain_json(code, message, next_type, mistakes)
-        return
-    console = screen.make_console(stderr=True)
-    console.print(f"upkeep: {screen.safe(message)}", markup=False)
-    console.print(f"Next: {screen.safe(next_type)}", markup=False, style="bold")
-
-
-def _complain_json(code: int, message: str, next_type: str, mistakes: Sequence[Any] = ()) -> None:
-    error: dict[str, Any] = {"code": code, "message": message, "next": next_type}
-    if mistakes:
-        error["mistakes"] = [dataclasses.asdict(mistake) for mistake in mistakes]
-    sys.stderr.write(json.dumps({"error": error}, ensure_ascii=False) + "\n")
-
-
-def _write_crash(error: Exception) -> Path:
-    """Keep the traceback for the one who reports the bug; only the owner can read it."""
-    folder = state_folder() / "crashes"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / f"{new_id(now())}.txt"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("".join(traceback.format_exception(error)))
-    except OSError:
-        traceback.print_exception(error)
-        return Path("the lines above")
-    return path
 
 
 if __name__ == "__main__":

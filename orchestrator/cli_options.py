@@ -38,6 +38,12 @@ Content = Annotated[
     Path | None,
     typer.Option("--content", envvar="UPKEEP_CONTENT", metavar="DIR", hidden=True, help="Other playbooks than ours."),
 ]
+Program = Annotated[
+    str,
+    typer.Option(
+        "--ansible-playbook", envvar="UPKEEP_ANSIBLE_PLAYBOOK", metavar="PROGRAM", hidden=True, help="Another one."
+    ),
+]
 HERE = Path("inventories")
 
 

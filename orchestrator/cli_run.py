@@ -49,6 +49,7 @@ class Settings:
     new_id: Callable[[datetime], str]
     vault_password_file: Path | None = None
     content: Path | None = None
+    program: str = ""
 
     @property
     def state(self) -> Path:
@@ -60,7 +61,7 @@ class Settings:
         """Where Ansible finds this client's hosts and our playbooks. It works in another folder, so paths are whole."""
         vault = self.vault_password_file.absolute() if self.vault_password_file else None
         content = self.content.absolute() if self.content else None
-        return Project((self.inventories / client).absolute(), content, vault)
+        return Project((self.inventories / client).absolute(), content, vault, self.program)
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,11 @@ def carry_out_plan(settings: Settings, client: Client, plan: Plan) -> list[Answe
 
 
 def carry_on(settings: Settings, client: str) -> list[Answer]:
-    """Finish or put back every run of a client that did not come to its end."""
+    """Finish or put back every run of a client that did not come to its end, or could not be put back."""
     find_client(settings.inventories, client)
     answers: list[Answer] = []
     with _desk(settings, client) as desk:
-        for entry in desk.ledger.unfinished(client):
+        for entry in (*desk.ledger.unfinished(client), *desk.ledger.not_put_back(client)):
             if not settings.as_json:
                 settings.console.print(f"{client}/{entry.site}: taking up run {entry.id}", style="bold", markup=False)
             answers.append(

@@ -59,7 +59,8 @@ def next_step(result: Result) -> str:
         return f"upkeep run --resume {client}"
     match result.finish.outcome:
         case Outcome.NOT_PUT_BACK:
-            return f"upkeep restore {client} --site {site} --point {entry.point}"
+            again = f"upkeep run --resume {client}"
+            return f"{again}, and if that does not help: upkeep restore {client} --site {site} --point {entry.point}"
         case Outcome.PUT_BACK | Outcome.UNHEALTHY:
             return f"upkeep report {client} --run {entry.id}"
         case Outcome.BUSY:

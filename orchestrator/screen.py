@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +24,10 @@ HEARTBEAT_SECONDS = 8.0
 # A file or a pipe has no edge.
 WIDE = 200
 
+LONGEST_REASON = 160
+MOST_REASONS = 4
+LONG_COLUMNS = ("reason", "reasons", "message", "words", "why", "variables")
+
 COLOURS = {
     "done": "green",
     "nothing-to-do": "green",
@@ -33,9 +39,24 @@ COLOURS = {
 }
 
 
+class _Console(Console):
+    """A console that a reader who has gone cannot bring down: a run goes on when its terminal is closed."""
+
+    def _write_buffer(self) -> None:
+        try:
+            super()._write_buffer()
+        except OSError:
+            self.quiet = True
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        # Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Make a console: colour on a terminal only, and lines as long as they are where nobody watches."""
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    console = _Console(stderr=stderr, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = WIDE
     return console
@@ -44,6 +65,12 @@ def make_console(*, stderr: bool = False) -> Console:
 def safe(value: Any) -> str:
     """Make a text harmless for a terminal: much of what is shown was said by a host."""
     return "\n".join(printable(line) for line in str(value).splitlines())
+
+
+def clip(value: Any) -> str:
+    """Shorten a reason to what fits; all of it is in the report and in --json."""
+    text = str(value)
+    return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON].rsplit(" ", 1)[0] + " …"
 
 
 class Progress:
@@ -78,7 +105,7 @@ class Progress:
         line = Text(f"  {seen.step:<10} ")
         line.append(f"{word:<13} ", style=colour)
         line.append(f"{report.seconds:6.1f} s  ", style="dim")
-        line.append(safe(seen.message))
+        line.append(safe(clip(seen.message or _in_short(report.evidence))))
         self._console.print(line)
         self._step = ""
         self._said = time.monotonic()
@@ -126,6 +153,20 @@ class Progress:
         return line
 
 
+def _in_short(evidence: Mapping[str, Any]) -> str:
+    """Say what a step did that says nothing itself."""
+    words = [str(evidence["state"])] if evidence.get("state") else []
+    for key in ("delivered", "held", "skipped", "removed"):
+        if isinstance(evidence.get(key), list):
+            words.append(f"{len(evidence[key])} {key}")
+    clone, database = evidence.get("clone"), evidence.get("database")
+    if isinstance(clone, dict) and isinstance(database, dict):
+        words.append(f"{clone.get('files')} files, {database.get('tables')} tables")
+    if isinstance(evidence.get("frozen_seconds"), int | float):
+        words.append(f"frozen for {evidence['frozen_seconds']:.1f} s")
+    return ", ".join(words)
+
+
 class Silence:
     """Shows nothing: with --json, the answer is all there is."""
 
@@ -158,7 +199,9 @@ def show_run(console: Console, answer: Mapping[str, Any]) -> None:
     line.append(str(answer["headline"]), style=colour)
     line.append(f": {safe(answer.get('meaning') or answer['message'])}")
     console.print(line)
-    if answer.get("meaning") and answer["message"] and answer["outcome"] not in (Outcome.DONE, Outcome.NOTHING_TO_DO):
+    # What was broken is told below.
+    untold = answer["outcome"] not in (Outcome.DONE, Outcome.NOTHING_TO_DO) and not answer.get("broken")
+    if answer.get("meaning") and answer["message"] and untold:
         console.print(Text(f"  {safe(answer['message'])}"))
     if answer.get("run"):
         _show_facts(console, answer)
@@ -182,16 +225,19 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
     for title, releases in (("held", answer["held"]), ("tried", answer["tried"]), ("left out", answer["skipped"])):
         for release in releases:
             words = f"{release.get('kind', '')} {release.get('slug', '')} {release.get('to', '')}".strip()
-            reason = f": {release['reason']}" if release.get("reason") else ""
+            reason = f": {clip(release['reason'])}" if release.get("reason") else ""
             facts.add_row(f"  {title}", Text(safe(words + reason), style="yellow" if title == "held" else ""))
     if answer["frozen_seconds"] is not None:
         facts.add_row("  frozen", f"{answer['frozen_seconds']:.1f} s")
     if answer["broken"]:
         seconds = answer["broken"]["seconds"]
-        words = "; ".join(answer["broken"]["reasons"])
-        facts.add_row(
-            "  broken", Text(safe(f"{seconds:.1f} s: {words}" if seconds is not None else words), style="yellow")
-        )
+        reasons = answer["broken"]["reasons"]
+        if seconds is not None:
+            facts.add_row("  broken for", Text(f"{seconds:.1f} s", style="yellow"))
+        for number, reason in enumerate(reasons[:MOST_REASONS]):
+            facts.add_row("  what was wrong" if number == 0 else "", Text(safe(clip(reason)), style="yellow"))
+        if len(reasons) > MOST_REASONS:
+            facts.add_row("", Text(f"and {len(reasons) - MOST_REASONS} more: see the report", style="dim"))
     console.print(facts)
 
 
@@ -244,7 +290,8 @@ def show_rows(console: Console, title: str, rows: Iterable[Mapping[str, Any]], c
     console.print(Text(title, style="bold"))
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        # An id that is broken in two cannot be copied.
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column not in LONG_COLUMNS)
     for row in rows:
         table.add_row(*[_cell(column, row.get(column)) for column in columns])
     console.print(table)
@@ -253,8 +300,12 @@ def show_rows(console: Console, title: str, rows: Iterable[Mapping[str, Any]], c
 def _cell(column: str, value: Any) -> Text:
     if value is None:
         return Text("–", style="dim")
+    if column == "variables":
+        return Text(safe("\n".join(value)))
     if isinstance(value, list | tuple):
         return Text(safe("; ".join(str(each) for each in value)))
+    if column in ("reason", "message"):
+        return Text(safe(clip(value)))
     if column == "outcome":
         return Text(str(value), style=COLOURS.get(str(value), ""))
     if column in ("began", "since", "opened", "taken", "ended"):

@@ -39,10 +39,19 @@ def build_contract(data: Checked) -> Contract:
         client=Client(**data["client"]),
         agreement=_agreement(data["agreement"]),
         contacts=tuple(Contact(**{"phone": "", **contact}) for contact in data["contacts"]),
-        store=Store(**{**data["store"], "endpoint": _url(data["store"]["endpoint"])}),
+        store=_store(data["store"]),
         sites=tuple(_site(name, site) for name, site in data["sites"].items()),
         scope=_scope(data["scope"]),
         retention=Retention(**{span: int(count) for span, count in data["retention"].items()}),
+    )
+
+
+def _store(data: Checked) -> Store:
+    return Store(
+        endpoint=_url(data["endpoint"]),
+        bucket=data["bucket"],
+        region=data["region"],
+        lock_days=int(data.get("lock_days", 0)),
     )
 
 

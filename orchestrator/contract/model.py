@@ -43,11 +43,15 @@ class Contact:
 
 @dataclass(frozen=True)
 class Store:
-    """The S3 store that holds the restore points. Its keys are in the vault, never here."""
+    """The S3 store that holds the restore points. Its keys are in the vault, never here.
+
+    `lock_days` is 0 when the contract does not promise that nobody can remove a restore point for a time.
+    """
 
     endpoint: str
     bucket: str
     region: str
+    lock_days: int = 0
 
 
 @dataclass(frozen=True)

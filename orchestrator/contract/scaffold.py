@@ -145,6 +145,7 @@ store:  # the keys are in group_vars/all/vault.yml
   endpoint: {endpoint}
   bucket: {bucket}
   region: {region}
+  # lock_days: 30  # so long nobody can remove a restore point: only where `upkeep store check` finds that it holds
 
 sites:
   {site}:

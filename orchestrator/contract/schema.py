@@ -187,6 +187,15 @@ def _store() -> Schema:
                 "The region that requests are signed for.", "us-east-1", pattern=NAME, allowed=NAME_ALLOWED
             ),
         },
+        {
+            "lock_days": _number(
+                "For so many days after it was written nobody can remove or change what lies in the store, the agency "
+                "included. The store must enforce object lock: `upkeep store check` tries it. Without it: not promised.",
+                30,
+                1,
+                3650,
+            )
+        },
     )
 
 

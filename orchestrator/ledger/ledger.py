@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,16 +12,18 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, create_engine, event, inspect, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from orchestrator.errors import Refused
+from orchestrator.errors import Refused, Usage
 from orchestrator.ledger import tables
-from orchestrator.ledger.values import ENDED, OPEN, HoldEntry, IncidentEntry, PointEntry, RunEntry, StepEntry
+from orchestrator.ledger.values import ENDED, OPEN, RUNNING, HoldEntry, IncidentEntry, PointEntry, RunEntry, StepEntry
 
 # The newest migration, and all that came before it ("" is an empty database).
 HEAD = "0001"
 KNOWN = ("", HEAD)
+# Outcomes of runs that left the site as they found it.
+UNTOUCHED = ("refused", "busy", "unhealthy")
 
 
 class SiteOccupied(Exception):
@@ -33,7 +36,10 @@ class SiteOccupied(Exception):
 
 def ledger_file(url: str) -> Path | None:
     """Return the file of an SQLite ledger, None for any other database."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise Usage("this is not the address of a ledger.", "--ledger FILE, or sqlite:///FILE") from None
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
         return None
     return Path(parsed.database)
@@ -42,15 +48,17 @@ def ledger_file(url: str) -> Path | None:
 def open_ledger(url: str) -> Ledger:
     """Open the ledger; the tables are made, or brought to this version, when they are not."""
     file = ledger_file(url)
-    if file is not None and not file.exists():
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here so that nobody else can ever have read it.
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _sqlite_manners)
-    version = _version(engine)
+    with _plainly(url):
+        if file is not None and not file.exists():
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Made here so that nobody else can ever have read it.
+            os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _sqlite_manners)
+        version = _version(engine)
     if version not in KNOWN:
+        engine.dispose()
         raise Refused(
             f"the ledger was written by a newer upkeep (its tables are at {version}); nothing was touched.",
             "pip install --upgrade upkeep",
@@ -65,13 +73,26 @@ def peek(url: str) -> Ledger | None:
     file = ledger_file(url)
     if file is not None and not file.exists():
         return None
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _sqlite_reader)
-    if _version(engine) != HEAD:
+    with _plainly(url):
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _sqlite_reader)
+        version = _version(engine)
+    if version != HEAD:
         engine.dispose()
         return None
     return Ledger(engine)
+
+
+@contextmanager
+def _plainly(url: str) -> Iterator[None]:
+    """Say in a sentence why a ledger cannot be opened. The password that a URL may hold is not repeated."""
+    try:
+        yield
+    except (OSError, DBAPIError, ArgumentError, NoSuchModuleError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        name = ledger_file(url) or make_url(url).render_as_string(hide_password=True)
+        raise Refused(f"the ledger {name} cannot be opened: {reason}; nothing was touched.", "upkeep status") from None
 
 
 class Ledger:
@@ -92,18 +113,19 @@ class Ledger:
             with Session(self.engine) as session, session.begin():
                 session.add(tables.Run(**_plain(values), occupies=occupies))
         except IntegrityError:
-            with Session(self.engine) as session:
-                other = session.scalars(select(tables.Run).where(tables.Run.occupies == occupies)).first()
-                if other is None:
-                    raise
-                raise SiteOccupied(_run(other)) from None
+            self._say_who_occupies(occupies)
+            raise
 
     def take_over(self, run: str, process: str) -> None:
-        """Write down which process looks after a run from now on."""
-        with Session(self.engine) as session, session.begin():
-            row = session.get_one(tables.Run, run)
-            row.process = process
-            row.state = "running"
+        """Write down which process looks after a run from now on. Raises SiteOccupied, as begin_run does."""
+        try:
+            with Session(self.engine) as session, session.begin():
+                row = session.get_one(tables.Run, run)
+                occupies = f"{row.client}/{row.site}"
+                row.process, row.state, row.occupies = process, RUNNING, occupies
+        except IntegrityError:
+            self._say_who_occupies(occupies)
+            raise
 
     def end_run(self, run: str, *, outcome: str, message: str, ended: datetime) -> None:
         """Write down what a run came to. Without an outcome it stays open and keeps its site."""
@@ -260,6 +282,20 @@ class Ledger:
         if client:
             query = query.where(tables.Run.client == client)
         return self._runs(query)
+
+    def not_put_back(self, client: str) -> tuple[RunEntry, ...]:
+        """Return, for each site, its last run if that could not be put back: it may be taken up again."""
+        last: dict[str, RunEntry] = {}
+        for run in reversed(self.runs(client)):
+            if run.outcome not in UNTOUCHED:
+                last[run.site] = run
+        return tuple(run for run in last.values() if run.outcome == "not-put-back")
+
+    def _say_who_occupies(self, site: str) -> None:
+        with Session(self.engine) as session:
+            other = session.scalars(select(tables.Run).where(tables.Run.occupies == site)).first()
+            if other is not None:
+                raise SiteOccupied(_run(other)) from None
 
     def _runs(self, query: Select[Any]) -> tuple[RunEntry, ...]:
         with Session(self.engine) as session:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # Constraints carry names, so that a later migration can alter them on SQLite too.
@@ -85,7 +96,7 @@ class Step(Base):
     ending: Mapped[str]
     outcome: Mapped[str]
     message: Mapped[str]
-    seconds: Mapped[float]
+    seconds: Mapped[float] = mapped_column(Float)
     evidence: Mapped[dict[str, Any]]
 
 

@@ -153,7 +153,7 @@ def _unserved(contract: Contract) -> list[UnservedClause]:
         UnservedClause(
             "retention",
             _retention_words(contract.retention),
-            "Restore points are taken and kept; nothing removes old ones yet.",
+            "Restore points are taken and kept; old ones go when somebody types `upkeep prune`, not by themselves.",
         )
     )
     return clauses

@@ -14,6 +14,9 @@ from orchestrator.plan.step import STEPS, Ending, Outcome, Seen, Step, step
 # A module that was cut off may still be at work on the host and hold the site's lock.
 RECOVER_ATTEMPTS = 3
 
+# The steps that may find that there is nothing which production should get.
+DECIDES_NOTHING = ("rehearse", "promote")
+
 RECOVERED = {
     "untouched": Outcome.REFUSED,
     "finished": Outcome.DONE,
@@ -90,7 +93,9 @@ def _forward(batches: Sequence[Sequence[Step]], history: Sequence[Seen]) -> Move
 
 
 def _nothing_to_do(history: Sequence[Seen]) -> Seen | None:
-    return next((seen for seen in history if seen.step == "rehearse" and seen.outcome is Outcome.NOTHING_TO_DO), None)
+    return next(
+        (seen for seen in history if seen.step in DECIDES_NOTHING and seen.outcome is Outcome.NOTHING_TO_DO), None
+    )
 
 
 def _way_back(trouble: Seen, history: Sequence[Seen], host: str) -> Move:
@@ -107,9 +112,11 @@ def _way_back(trouble: Seen, history: Sequence[Seen], host: str) -> Move:
             return Finish(Outcome.NOT_PUT_BACK, reason)
         back = next((seen for seen in after if seen.step == "back"), None)
         if back is None:
-            return Batch((step("back", host), step("release", host)))
-        if not back.fine and back.outcome is not Outcome.PUT_BACK:
-            return Finish(Outcome.NOT_PUT_BACK, back.message or reason)
+            # Alone: what is lying there is only tidied away once the way back has worked.
+            return Batch((step("back", host),))
+        if back.outcome not in (Outcome.DONE, Outcome.PUT_BACK):
+            # "Nothing to do" too: it was back already, and was not well.
+            return Finish(Outcome.NOT_PUT_BACK, reason if back.fine else back.message or reason)
         outcome = Outcome.PUT_BACK
     if not any(seen.step == "release" for seen in after):
         return Batch((step("release", host),))

@@ -19,13 +19,17 @@ HEADLINES = {
 }
 # What each outcome means for the site, for a reader who knows nothing of us.
 MEANINGS = {
-    "done": "What was promised was done, and the site was seen well afterwards.",
     "nothing-to-do": "There was nothing that the site should get. Production was not touched.",
-    "put-back": "Production was put back to what it was before, and was seen well again.",
+    "put-back": "Production was put back to what it was before.",
     "not-put-back": "Production could not be put back. A person is needed.",
     "refused": "It was not safe to go on. Production was not touched.",
     "busy": "Another run had the site. Nothing was touched.",
     "unhealthy": "The site was not well before anything began. Nothing was touched; an incident was opened.",
+}
+DONE_MEANINGS = {
+    "backup": "A restore point was taken and proven complete. Production was not touched.",
+    "update": "Production got what its copy had proved.",
+    "restore": "The restore point is in the place of production.",
 }
 OPEN_MEANING = "The run did not come to its end. What is true is known on the host only: upkeep run --resume."
 RUNNING_MEANING = "The run is under way."
@@ -38,7 +42,8 @@ def run_story(run: RunEntry) -> Story:
     preflight, rehearse, promote = _evidence(run, "preflight"), _evidence(run, "rehearse"), _evidence(run, "promote")
     before = _mapping(promote.get("before")) or _mapping(preflight.get("versions"))
     reached = run.outcome == "done" and bool(promote)
-    after = _mapping(promote.get("after")) if reached else {}
+    after = _last(run, "after") if run.outcome in ("done", "put-back") else {}
+    broken = _broken(run)
     return {
         "run": run.id,
         "client": run.client,
@@ -46,23 +51,23 @@ def run_story(run: RunEntry) -> Story:
         "duty": run.duty,
         "state": run.state,
         "outcome": run.outcome or None,
-        "headline": HEADLINES.get(run.outcome, "Under way" if run.state == RUNNING else "Not ended"),
-        "meaning": MEANINGS.get(run.outcome, RUNNING_MEANING if run.state == RUNNING else OPEN_MEANING),
+        "headline": _headline(run),
+        "meaning": _meaning(run),
         "message": run.message,
         "began": run.began.isoformat(),
         "ended": run.ended.isoformat() if run.ended and run.state == ENDED else None,
         "seconds": _span(run.began, run.ended),
         "promised": dict(run.promised),
         "point": _point(run),
-        "versions": {"before": _components(before), "after": _components(after)},
+        "versions": {"before": _components(before), "after": _components(after), "unchanged": _unchanged(run)},
         "changes": _changes(before, after),
         "delivered": _releases(promote.get("delivered") or rehearse.get("delivered")) if reached else [],
         "tried": _releases(promote.get("delivered") or rehearse.get("delivered")) if promote and not reached else [],
         "held": _releases(rehearse.get("held")),
         "skipped": _releases(rehearse.get("skipped")),
-        "frozen_seconds": _number(promote.get("frozen_seconds")),
-        "broken": _broken(promote),
-        "put_back": _put_back(run, promote),
+        "frozen_seconds": _number(_last_value(run, "frozen_seconds")),
+        "broken": broken,
+        "put_back": _put_back(run),
         "verdicts": _verdicts(run),
         "steps": [
             {
@@ -75,6 +80,32 @@ def run_story(run: RunEntry) -> Story:
             for step in run.steps
         ],
     }
+
+
+def _headline(run: RunEntry) -> str:
+    if _interrupted_untouched(run):
+        return "Interrupted"
+    return HEADLINES.get(run.outcome, "Under way" if run.state == RUNNING else "Not ended")
+
+
+def _interrupted_untouched(run: RunEntry) -> bool:
+    return run.outcome == "refused" and _evidence(run, "recover").get("state") == "untouched"
+
+
+def _meaning(run: RunEntry) -> str:
+    if _interrupted_untouched(run):
+        return "The run was interrupted before production was touched."
+    if run.outcome == "done":
+        return DONE_MEANINGS[run.duty] + _seen_well(run)
+    if run.outcome == "put-back":
+        return MEANINGS["put-back"] + _seen_well(run)
+    return MEANINGS.get(run.outcome, RUNNING_MEANING if run.state == RUNNING else OPEN_MEANING)
+
+
+def _seen_well(run: RunEntry) -> str:
+    # Said only when a verdict on production came after the change: a host that was asked later may know less.
+    after = [each for each in _verdicts(run) if each["where"].startswith("production") and each["after"]]
+    return " It was seen well afterwards." if after and after[-1]["healthy"] else ""
 
 
 def _point(run: RunEntry) -> Story | None:
@@ -95,21 +126,35 @@ def _point(run: RunEntry) -> Story | None:
     }
 
 
-def _broken(promote: Mapping[str, Any]) -> Story | None:
-    reasons = [str(reason) for reason in _list(promote.get("broken"))]
-    seconds = _number(promote.get("broken_seconds"))
+def _broken(run: RunEntry) -> Story | None:
+    reasons = [str(reason) for reason in _list(_last_value(run, "broken"))]
+    seconds = _number(_last_value(run, "broken_seconds"))
     if not reasons and not seconds:
         return None
     return {"seconds": seconds, "reasons": reasons}
 
 
-def _put_back(run: RunEntry, promote: Mapping[str, Any]) -> bool | None:
-    # None: there was nothing to put back.
-    if run.outcome == "put-back":
-        return True
-    if run.outcome == "not-put-back":
-        return False
-    return True if promote.get("put_back") is True else None
+def _put_back(run: RunEntry) -> bool | None:
+    # None: there was nothing to put back, or nobody knows yet.
+    return {"put-back": True, "not-put-back": False}.get(run.outcome)
+
+
+def _unchanged(run: RunEntry) -> bool:
+    # Of a run that did not come to its end nobody can say what production has.
+    return run.outcome in ("nothing-to-do", "put-back", "refused", "busy", "unhealthy")
+
+
+def _last_value(run: RunEntry, key: str) -> Any:
+    """Return what the last step that touches production said of something: the host's later word counts."""
+    for name in ("recover", "back", "promote", "restore"):
+        value = _evidence(run, name).get(key)
+        if value is not None:
+            return value
+    return None
+
+
+def _last(run: RunEntry, key: str) -> Mapping[str, Any]:
+    return _mapping(_last_value(run, key))
 
 
 def _verdicts(run: RunEntry) -> list[Story]:
@@ -120,9 +165,9 @@ def _verdicts(run: RunEntry) -> list[Story]:
         ("rehearse", "verdict", "staging, updated"),
         ("promote", "verdict", "production, updated"),
         ("promote", "back_verdict", "production, put back"),
-        ("back", "verdict", "production, put back"),
+        ("back", "back_verdict", "production, put back"),
         ("restore", "verdict", "production, restored"),
-        ("recover", "verdict", "production, asked again"),
+        ("recover", "back_verdict", "production, put back"),
     ):
         verdict = _mapping(_evidence(run, name).get(key))
         if "healthy" not in verdict:
@@ -131,6 +176,7 @@ def _verdicts(run: RunEntry) -> list[Story]:
         told.append(
             {
                 "where": where,
+                "after": name not in ("preflight", "stage", "rehearse"),
                 "healthy": verdict["healthy"] is True,
                 "reasons": [str(reason) for reason in _list(verdict.get("reasons"))],
                 "probes": len(probes),

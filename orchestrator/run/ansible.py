@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.plan.step import Ending
-from orchestrator.run import places
+from orchestrator.run import leash, places
 from orchestrator.run.events import Reader, StepReport
 
 # So long may ansible-playbook take to go after SIGTERM before the whole group is killed.
@@ -29,6 +29,8 @@ class Project:
     inventory: Path
     content: Path | None = None
     vault_password_file: Path | None = None
+    # Another ansible-playbook than the one beside our own Python.
+    program: str = ""
 
     @property
     def folder(self) -> Path:
@@ -67,17 +69,24 @@ def carry_out(project: Project, call: Call, listener: Listener) -> tuple[StepRep
 
     reader = Reader(call.steps, on_begin=listener.on_begin, on_end=listener.on_end, on_task=listener.on_task)
 
+    stop = _Stop(reader, listener.cancelled)
+
     def take(event: Mapping[str, Any]) -> bool:
-        reader.read(event)
+        try:
+            reader.read(event)
+        except Exception as error:
+            # ansible-runner swallows some of these and leaves Ansible running after the others.
+            stop.because_of(error)
         # No: nothing of an event is to be written to disk.
         return False
 
     _prepare(call)
-    stop = _Stop(reader, listener.cancelled)
     try:
         runner = init_command_config(
-            _program("ansible-playbook"),
+            sys.executable,
             [
+                # Isolated and without site-packages: it only has to become Ansible.
+                *["-I", "-S", leash.__file__, str(os.getpid()), project.program or _program("ansible-playbook")],
                 *[str(project.folder / "playbooks" / f"{name}.yml") for name in call.steps],
                 *_inventory_arguments(project),
                 *["--limit", call.host, "--extra-vars", f"@{call.scratch / 'vars.json'}"],
@@ -92,6 +101,8 @@ def carry_out(project: Project, call: Call, listener: Listener) -> tuple[StepRep
             cancel_callback=stop.asked,
         )
         runner.run()
+        if stop.error is not None:
+            raise stop.error
         reports = reader.finish(code=runner.rc, cancelled=stop.wanted, now=datetime.now(UTC))
         if any(report.seen.ending is Ending.SILENT for report in reports):
             _keep_log(Path(runner.config.artifact_dir) / "stdout", call.log)
@@ -148,11 +159,19 @@ class _Stop:
         self._reader, self._cancelled = reader, cancelled
         self._since: float | None = None
         self.wanted = False
+        self.error: Exception | None = None
+
+    def because_of(self, error: Exception) -> None:
+        self.error = self.error or error
+        self.wanted = True
 
     def asked(self) -> bool:
-        if not self.wanted and not self._cancelled():
+        try:
+            self.wanted = self.wanted or self._cancelled()
+        except Exception as error:
+            self.because_of(error)
+        if not self.wanted:
             return False
-        self.wanted = True
         if self._since is None:
             self._since = time.monotonic()
             if self._reader.process is None:

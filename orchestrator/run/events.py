@@ -142,7 +142,7 @@ class Reader:
     def _complaint(self, kind: str, text: str) -> None:
         text = text.strip()
         if text and (kind == "error" or text.startswith(COMPLAINTS)):
-            self.complaints.append(text)
+            self.complaints.append(text.removeprefix("[ERROR]: ").removeprefix("ERROR! "))
 
 
 def _ending(done: _Open) -> Ending:

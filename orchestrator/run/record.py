@@ -44,11 +44,15 @@ class Recorder:
                 evidence=report.evidence,
             ),
         )
-        if seen.step == "preflight":
+        if seen.step in ("preflight", "restore"):
             self._health(report, ended)
         elif seen.step == "rehearse" and seen.fine:
             for held in _dicts(report.evidence.get("held")):
-                self._hold(held, ended)
+                # What has no name and no version cannot be recognised when it is on offer again.
+                if held.get("slug") and held.get("to"):
+                    self._hold(held, ended)
+        elif seen.step == "promote" and seen.outcome in (Outcome.PUT_BACK, Outcome.NOT_PUT_BACK):
+            self._hold_what_broke_production(report, ended)
         elif seen.step == "snapshot" and seen.fine:
             self._point(report)
 
@@ -65,6 +69,19 @@ class Recorder:
             self.incident(reasons or (report.seen.message,), ended)
         elif report.seen.fine and verdict.get("healthy") is True:
             self._ledger.close_incidents(self._run.client, self._run.site, ended)
+
+    def _hold_what_broke_production(self, report: StepReport, ended: datetime) -> None:
+        """Hold every release of a promotion that the probes condemned: the next window must not break the site again.
+
+        Which of several it was is not known, because staging saw nothing; a person lets them go one by one.
+        A promotion that was only interrupted condemns nothing.
+        """
+        verdict = report.evidence.get("verdict")
+        if not isinstance(verdict, dict) or verdict.get("healthy") is not False:
+            return
+        reasons = verdict.get("reasons") or ["unhealthy"]
+        for change in _dicts(report.evidence.get("delivered")):
+            self._hold({**change, "reason": f"broke production, not staging: {reasons[0]}"}, ended)
 
     def _hold(self, held: Mapping[str, Any], since: datetime) -> None:
         self._ledger.add_hold(

@@ -102,7 +102,10 @@ def resume(desk: Desk, entry: RunEntry) -> Result:
     """Finish or put back a run that did not come to its end."""
     if entry.state == RUNNING and alive(entry.process):
         raise _occupied(entry)
-    desk.ledger.take_over(entry.id, desk.process)
+    try:
+        desk.ledger.take_over(entry.id, desk.process)
+    except SiteOccupied as occupied:
+        raise _occupied(occupied.run) from None
     run = remade_run(
         run=entry.id,
         point=entry.point,

@@ -45,6 +45,12 @@ def opened_site(site: Site, run: str) -> tuple[Configuration, Database]:
     return configuration, opened(configuration.credentials, folder, site.programs)
 
 
+def at_hand(site: Site, run: str, name: str) -> Database:
+    """Return the database that this run has opened before, by the option file that it left: that needs no PHP."""
+    options = os.path.join(site.run_folder(run), "database.cnf")
+    return Database(name, options, site.programs["mariadb"], site.programs["mariadb_dump"])
+
+
 def probe_production(
     site: Site, probes: list[dict[str, Any]], log: str, cookies: str, *, token: str = "", patience: float = 0.0
 ) -> list[dict[str, Any]]:
@@ -62,7 +68,9 @@ def take(site: Site, run: str, probes: list[dict[str, Any]]) -> dict[str, Any]:
     """Look at everything and return the baseline; nothing is judged but the probes."""
     configuration, database = opened_site(site, run)
     server = freeze.ask_web_server(site)
+    # PHP's own setting may be "syslog" or a name without a folder: nothing that can be read.
     log = site.error_log or configuration.debug_log or server["error_log"]
+    log = log if os.path.isabs(log) else ""
     with signed_in(wordpress.production(site, site.run_folder(run))) as cookies:
         results = probe_production(site, probes, log, cookies)
     versions = wordpress.versions(site.root, database, configuration.prefix)
@@ -94,17 +102,29 @@ def headroom(site: Site, database: Database) -> dict[str, int]:
 def refusals(site: Site, run: str, taken: dict[str, Any]) -> list[str]:
     """Return why an update of this site cannot be carried out safely, each as one sentence."""
     configuration, _ = opened_site(site, run)
-    found = tree.obstacles(site.root, tree.scan(site.root))
+    paths = tree.scan(site.root)
+    found = tree.obstacles(site.root, paths)
+    links = wordpress.code_links(paths)
+    if links:
+        found.append(f"{links[0]} is a link to a place that a staging copy would share with production")
+    stale = freeze.stale_opcodes(taken["web_server"])
+    if stale:
+        found.append(stale)
     reason = tree.can_exchange(site.run_folder(run))
     if reason:
         found.append(f"trees cannot be exchanged beside {site.root}: {reason}")
     if configuration.multisite:
         found.append("it is a multisite network, which this version does not update")
-    if configuration.content != os.path.join(site.root, "wp-content"):
-        found.append(f"its content folder is {configuration.content}, outside of the usual place")
+    usual = os.path.join(site.root, "wp-content")
+    for kind, folder, place in (
+        ("content", configuration.content, usual),
+        ("plugin", configuration.plugins, os.path.join(usual, "plugins")),
+    ):
+        if folder and os.path.realpath(folder) != place:
+            found.append(f"its {kind} folder is {folder}, outside of the usual place")
     room = taken["headroom"]
     if room["free"] < room["needed"]:
-        found.append("it has %d MB free and an update needs %d MB" % (room["free"] // 2**20, room["needed"] // 2**20))
+        found.append(f"it has {room['free'] >> 20} MB free and an update needs {room['needed'] >> 20} MB")
     return found
 
 

@@ -1,16 +1,21 @@
 # GPL-3.0-or-later
 """Start programs on the client's host: the one place where that happens.
 
-Programs get a list of arguments, never a shell line, and a deadline. Secrets go by file or environment.
+Programs get a list of arguments, never a shell line, and a deadline. Secrets go by file or environment. No program
+outlives the module that started it: a PHP that went on migrating would write into what a way back has just put there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 from dataclasses import dataclass
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,36 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return kept
 
 
+def start(
+    argv: list[str],
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+    stderr: int = subprocess.DEVNULL,
+    extra_environment: dict[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a group of its own that ends when this process does. Raises CommandFailed."""
+    me = os.getpid()
+
+    def end_with_parent() -> None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != me:
+            os._exit(1)
+
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment(extra_environment),
+            start_new_session=True,
+            preexec_fn=end_with_parent,
+        )
+    except OSError as error:
+        raise CommandFailed(f"{os.path.basename(argv[0])} cannot be started: {error.strerror}") from error
+
+
 def run(
     argv: list[str],
     *,
@@ -49,85 +84,41 @@ def run(
 
     Raises CommandFailed when it cannot be started or takes too long, and, with `check`, when it fails. The message
     names the program and the last line it said, never its arguments or its environment. `stdin` is a text or an open
-    file's descriptor; `output` is a descriptor that takes standard output instead of Finished.out. With `grace`, a program that takes too long is
-    interrupted (SIGINT) and has that many seconds to tidy up before it is killed, with all that it started.
+    file's descriptor; `output` is a descriptor that takes standard output instead of Finished.out. A program that takes
+    too long is killed with all that it started; with `grace` it is first interrupted and has that many seconds to tidy
+    up.
     """
     name = os.path.basename(argv[0])
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=stdin if isinstance(stdin, int) else subprocess.PIPE,
-            stdout=subprocess.PIPE if output is None else output,
-            stderr=subprocess.PIPE,
-            env=environment(extra_environment),
-            start_new_session=grace > 0,
-        )
-    except OSError as error:
-        raise CommandFailed(f"{name} cannot be started: {error.strerror}") from error
+    process = start(
+        argv,
+        stdin=stdin if isinstance(stdin, int) else subprocess.PIPE,
+        stdout=subprocess.PIPE if output is None else output,
+        stderr=subprocess.PIPE,
+        extra_environment=extra_environment,
+    )
     try:
         out, err = process.communicate(None if isinstance(stdin, int) else (stdin or "").encode(), timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise CommandFailed(f"{name} did not end within {timeout:g} s") from error
     finally:
+        # Also when somebody stopped us in the middle: nothing is left at work.
         _stop(process, grace)
     finished = Finished(process.returncode, (out or b"").decode("utf-8", "replace"), err.decode("utf-8", "replace"))
     if check and finished.code != 0:
-        raise CommandFailed("%s ended with exit code %d: %s" % (name, finished.code, last_line(finished.err)))
+        raise CommandFailed(f"{name} ended with exit code {finished.code}: {last_line(finished.err)}")
     return finished
 
 
-def pipe(
-    producer: list[str],
-    consumer: list[str],
-    *,
-    timeout: float,
-    extra_environment: dict[str, str] | None = None,
-) -> tuple[int, int, str]:
-    """Connect two programs and return both exit codes and what they said on standard error.
-
-    Both codes are returned because a shell's pipe hides the first (see restic issue 4251).
-    """
-    env = environment(extra_environment)
-    try:
-        first = subprocess.Popen(
-            producer, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
-        )
-    except OSError as error:
-        raise CommandFailed(f"{os.path.basename(producer[0])} cannot be started: {error.strerror}") from error
-    try:
-        second = subprocess.Popen(
-            consumer, stdin=first.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env
-        )
-    except OSError as error:
-        first.kill()
-        raise CommandFailed(f"{os.path.basename(consumer[0])} cannot be started: {error.strerror}") from error
-    assert first.stdout is not None and first.stderr is not None
-    first.stdout.close()
-    try:
-        said = second.communicate(timeout=timeout)[1]
-        first_said = first.stderr.read()
-        first.wait(timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        first.kill()
-        second.kill()
-        raise CommandFailed(f"{os.path.basename(producer[0])} did not end within {timeout:g} s") from error
-    finally:
-        first.stderr.close()
-    return first.returncode, second.returncode, (first_said + said).decode("utf-8", "replace")
-
-
 def _stop(process: subprocess.Popen[bytes], grace: float) -> None:
-    """See to it that the program is gone: nothing to do when it has ended by itself."""
+    """See to it that the program and all that it started are gone; nothing to do when everything ended by itself."""
     if process.poll() is None and grace > 0:
         os.killpg(process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=grace)
-    if process.poll() is None:
-        if grace > 0:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        process.wait()
+    # What a program leaves in its group when it ends has no more business here.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             with contextlib.suppress(OSError):

@@ -13,10 +13,16 @@ from dataclasses import dataclass
 from . import command
 from .lease import write_whole
 
-TABLE = re.compile(r"^[0-9A-Za-z_$\-]{1,64}$")
+# No quotes, so that a name is safe between quotes of any kind, and nothing that ends a line of output.
+TABLE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff'\"`\\]{1,64}\Z")
 END_MARKER = "-- Dump completed"
 PUT_ASIDE = "upkeep_aside_"
 PUT_AWAY = "upkeep_away_"
+# Only a database that has this table is ever emptied: a mistyped name must not cost a client another site.
+STAGING_MARK = "upkeep_staging"
+OURS = (PUT_ASIDE, PUT_AWAY, STAGING_MARK)
+GLOBAL_OPTIONS = ("/etc/my.cnf", "/etc/mysql/my.cnf")
+LOCK_SECONDS = 60
 
 
 class DatabaseError(Exception):
@@ -33,17 +39,30 @@ class Credentials:
     host: str
 
     def option_file(self, path: str) -> str:
-        """Write the client's option file (0600) and return its path."""
-        lines = ["[client]", "user=" + _quoted(self.user), "password=" + _quoted(self.password)]
-        host, _, rest = self.host.partition(":")
-        if rest.startswith("/"):
-            lines.append("socket=" + _quoted(rest))
-        else:
-            lines.append("host=" + _quoted(host or "localhost"))
-            if rest.isdigit():
-                lines.append("port=" + rest)
+        """Write the client's option file (0600) and return its path.
+
+        It is the only one that the programs read, because ~/.my.cnf would be read after it and may name another
+        account. The host's own files come in first: they may say where the socket is.
+        """
+        lines = ["!include " + file for file in GLOBAL_OPTIONS if os.access(file, os.R_OK)]
+        lines += ["[client]", "user=" + _quoted(self.user), "password=" + _quoted(self.password)]
+        lines += [f"{name}={_quoted(value)}" for name, value in self.reached().items()]
         write_whole(path, "\n".join([*lines, "default-character-set=utf8mb4", ""]))
         return path
+
+    def reached(self) -> dict[str, str]:
+        """Return host, port and socket as WordPress reads them out of DB_HOST (wpdb::parse_db_host)."""
+        host, socket, _ = re.sub(r"^p:", "", self.host), "", ""
+        if ":/" in host:
+            host, _, rest = host.partition(":/")
+            socket = "/" + rest
+        pattern = r"\[?([0-9a-fA-F:]+)(?:\]:(\d+))?" if host.count(":") > 1 else r"([^:/]*)(?::(\d+))?"
+        found = re.match(pattern, host)
+        name, port = (found.group(1) or "localhost", found.group(2) or "") if found else ("localhost", "")
+        if socket:
+            return {"host": "localhost", "socket": socket}
+        # PHP speaks to localhost through the socket, whatever the port.
+        return {"host": name, "port": port} if port and name != "localhost" else {"host": name}
 
 
 @dataclass(frozen=True)
@@ -59,14 +78,14 @@ class Database:
         """Run SQL (by standard input) and return the rows as text. Raises DatabaseError."""
         argv = [
             self.client,
-            "--defaults-extra-file=" + self.options,
+            "--defaults-file=" + self.options,
             "--batch",
             "--skip-column-names",
             "--raw",
             self.name,
         ]
         done = _run(argv, statement, timeout)
-        return [line.split("\t") for line in done.out.splitlines()]
+        return [line.split("\t") for line in done.out.split("\n")[:-1]]
 
     def server_version(self) -> str:
         """Return the server's version, such as 10.11.14-MariaDB."""
@@ -78,7 +97,7 @@ class Database:
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
             " AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME"
         )
-        return [row[0] for row in rows if not row[0].startswith((PUT_ASIDE, PUT_AWAY))]
+        return [row[0] for row in rows if not row[0].startswith(OURS)]
 
     def ours(self, prefix: str) -> list[str]:
         """Return the tables of ours that begin with `prefix`."""
@@ -101,45 +120,48 @@ class Database:
             return {}
         sums = self.query("CHECKSUM TABLE {}".format(", ".join(quoted(table) for table in tables)), timeout=600)
         columns = self.query(
-            "SELECT TABLE_NAME, MD5(GROUP_CONCAT(CONCAT_WS('|', COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,"
+            "SET SESSION group_concat_max_len = 1000000; SELECT TABLE_NAME, MD5(GROUP_CONCAT(CONCAT_WS('|', COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,"
             " COALESCE(COLUMN_DEFAULT, '-'), EXTRA, COLUMN_KEY, COALESCE(COLLATION_NAME, ''))"
             " ORDER BY ORDINAL_POSITION SEPARATOR ';')) FROM information_schema.COLUMNS"
             " WHERE TABLE_SCHEMA = DATABASE() GROUP BY TABLE_NAME"
         )
-        definition = dict((row[0], row[1]) for row in columns)
-        result = {}
-        for name, value in sums:
-            table = name.partition(".")[2]
-            result[table] = value + ":" + definition.get(table, "")
-        return result
+        definition = {row[0]: row[1] for row in columns}
+        found = {name[len(self.name) + 1 :]: value for name, value in sums}
+        return {table: f"{value}:{definition.get(table, '')}" for table, value in found.items()}
 
     def cannot_put_aside(self, tables: list[str]) -> list[str]:
-        """Return those tables that a copy cannot stand for: they have foreign keys or triggers."""
+        """Return those tables that a copy cannot stand for: they have foreign keys, triggers or generated columns."""
         rows = self.query(
             "SELECT TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE()"
+            " UNION SELECT REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
+            " WHERE CONSTRAINT_SCHEMA = DATABASE()"
             " UNION SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
+            " UNION SELECT TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"
+            " AND COALESCE(GENERATION_EXPRESSION, '') <> ''"
         )
         return sorted({row[0] for row in rows} & set(tables))
 
     def put_aside(self, tables: list[str]) -> dict[str, str]:
         """Copy tables beside themselves and return {table: copy}. The caller has stopped all writers."""
-        copies = {table: "%s%d" % (PUT_ASIDE, number) for number, table in enumerate(tables)}
-        statements = ["SET SESSION foreign_key_checks = 0", "SET SESSION unique_checks = 0"]
+        copies = {table: f"{PUT_ASIDE}{number}" for number, table in enumerate(tables)}
+        # Rows are copied as they are: a row 0 in a counter, and the dates 0000-00-00 of WordPress.
+        statements = ["SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', SESSION unique_checks = 0"]
         for table, copy in copies.items():
             statements += [
                 f"DROP TABLE IF EXISTS {quoted(copy)}",
                 f"CREATE TABLE {quoted(copy)} LIKE {quoted(table)}",
-                f"INSERT INTO {quoted(copy)} SELECT * FROM {quoted(table)}",
+                f"INSERT INTO {quoted(copy)} SELECT * FROM {quoted(table)}",  # noqa: S608 - quoted names
             ]
         if copies:
             self.query(";\n".join(statements), timeout=3600)
         return copies
 
-    def put_back(self, copies: dict[str, str], known: list[str]) -> list[str]:
+    def put_back(self, copies: dict[str, str], known: list[str], prefix: str) -> list[str]:
         """Rename copies back to their tables, in one statement, and drop what was not there before.
 
-        `known` are the tables that existed before the change. Does nothing for copies that are already back: the
-        statement is atomic, so either all copies are there or none. Returns the tables that were put back.
+        `known` are the tables that existed before the change; of the others only the site's own, which begin with
+        `prefix`, are dropped. Does nothing for copies that are already back: the statement is atomic, so either all
+        copies are there or none. Returns the tables that were put back.
         """
         there = set(self.ours(PUT_ASIDE))
         back = {table: copy for table, copy in copies.items() if copy in there}
@@ -147,32 +169,65 @@ class Database:
         moves = []
         for number, (table, copy) in enumerate(sorted(back.items())):
             if table in current:
-                moves.append("{} TO {}".format(quoted(table), quoted("%s%d" % (PUT_AWAY, number))))
+                moves.append(f"{quoted(table)} TO {quoted(f'{PUT_AWAY}{number}')}")
             moves.append(f"{quoted(copy)} TO {quoted(table)}")
         if moves:
-            self.query("RENAME TABLE " + ", ".join(moves))
-        self.drop([table for table in sorted(current - set(known)) if table not in copies])
-        self.drop(self.ours(PUT_AWAY))
+            self.drop(self._put_away())
+            # A statement that waits for ever would be carried out long after somebody gave up.
+            self.query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}; RENAME TABLE {', '.join(moves)}")
+        came = sorted(current - set(known) - set(copies))
+        self.drop([table for table in came if table.startswith(prefix)])
+        self.drop(self._put_away())
         return sorted(back)
+
+    def _put_away(self) -> list[str]:
+        """Return what put_back() renamed away; a restoration gives its tables other names, and keeps them."""
+        return [table for table in self.ours(PUT_AWAY) if table[len(PUT_AWAY) :].isdigit()]
 
     def drop(self, tables: list[str]) -> None:
         """Drop tables by name."""
         if tables:
             names = ", ".join(quoted(table) for table in tables)
-            self.query("SET SESSION foreign_key_checks = 0; DROP TABLE IF EXISTS " + names)
+            self.query(
+                f"SET SESSION foreign_key_checks = 0, SESSION lock_wait_timeout = {LOCK_SECONDS};"
+                f" DROP TABLE IF EXISTS {names}"
+            )
 
     def empty(self) -> None:
-        """Drop every table and view: only ever called for a staging database."""
+        """Drop every table and view of a staging database, and leave a mark that it is one.
+
+        Raises DatabaseError, and drops nothing, when there are tables and no mark: then they are somebody else's.
+        """
+        self._refuse_foreign()
         rows = self.query("SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()")
         if rows:
             self.query("DROP VIEW IF EXISTS " + ", ".join(quoted(row[0]) for row in rows))
+        self.query(
+            f"CREATE TABLE IF NOT EXISTS {STAGING_MARK} (what VARCHAR(99) PRIMARY KEY) COMMENT = 'Upkeep empties this database'"
+        )
         self.drop([*self.tables(), *self.ours(PUT_ASIDE), *self.ours(PUT_AWAY)])
+
+    def leave(self) -> bool:
+        """Empty a staging database and take the mark away. Returns whether there was something of ours."""
+        if not self.ours(STAGING_MARK):
+            return False
+        self.empty()
+        self.drop([STAGING_MARK])
+        return True
+
+    def _refuse_foreign(self) -> None:
+        tables = self.tables()
+        if tables and not self.ours(STAGING_MARK):
+            raise DatabaseError(
+                f"the staging database {self.name} has {len(tables)} tables that are not a staging copy's, such as"
+                f" {tables[0]}: name another one in the contract, or empty it"
+            )
 
     def dump_arguments(self) -> list[str]:
         """Return the dump command: one transaction, primary-key order so that it deduplicates, no secrets."""
         return [
             self.dump_program,
-            "--defaults-extra-file=" + self.options,
+            "--defaults-file=" + self.options,
             "--single-transaction",
             "--quick",
             "--order-by-primary",
@@ -186,19 +241,7 @@ class Database:
 
     def load_arguments(self) -> list[str]:
         """Return the client command that loads a dump; it stops at the first statement that fails."""
-        return [self.client, "--defaults-extra-file=" + self.options, "--max-allowed-packet=1G", self.name]
-
-    def copy_to(self, other: Database, *, timeout: float = 3600.0) -> None:
-        """Copy this database into `other`, which is emptied first. Raises DatabaseError if either side fails."""
-        other.empty()
-        dumped, loaded, said = command.pipe(self.dump_arguments(), other.load_arguments(), timeout=timeout)
-        if dumped or loaded:
-            raise DatabaseError(
-                "copying database %s to %s failed (dump exit %d, load exit %d): %s"
-                % (self.name, other.name, dumped, loaded, command.last_line(said))
-            )
-        if self.tables() != other.tables():
-            raise DatabaseError(f"copying database {self.name} to {other.name} lost tables")
+        return [self.client, "--defaults-file=" + self.options, "--max-allowed-packet=1G", self.name]
 
     def other_connections(self) -> int:
         """Return how many other connections the site's account has open in this database: requests still at work."""
@@ -209,7 +252,7 @@ class Database:
 
 
 def quoted(name: str) -> str:
-    """Quote an identifier. Raises DatabaseError for a name that no CMS uses."""
+    """Quote an identifier. Raises DatabaseError for a name with quotes or control characters in it."""
     if not TABLE.match(name):
         raise DatabaseError(f"refusing the table name {name!r}")
     return f"`{name}`"
@@ -222,7 +265,11 @@ def opened(credentials: Credentials, folder: str, programs: dict[str, str], name
 
 
 def _quoted(value: str) -> str:
-    return '"{}"'.format(value.replace("\\", "\\\\").replace('"', '\\"'))
+    """Write a value of an option file so that the client reads these very characters."""
+    escaped = (
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    )
+    return f'"{escaped}"'
 
 
 def _run(argv: list[str], statement: str, timeout: float) -> command.Finished:

@@ -1,11 +1,13 @@
 # GPL-3.0-or-later
-"""The freeze: the seconds in which production accepts no writes; and what only the site's own web server can tell or do."""
+"""The freeze: seconds in which production accepts no writes; and what only the site's own web server can tell or do."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from typing import Any
@@ -18,6 +20,10 @@ from .web import fetch
 MARKER = ".maintenance"
 SEAL = ".upkeep-freeze"
 DRAIN_SECONDS = 10.0
+QUIET_SECONDS = 0.25
+# PHP may look at a changed file only after so many seconds; nobody is kept out longer than that.
+LONGEST_REVALIDATION = 5
+HELPER = re.compile(r"(?:upkeep-[0-9a-f]{16}\.php|\.maintenance|\.upkeep-freeze)(?:\.upkeep-tmp)?\Z")
 
 
 class FreezeError(Exception):
@@ -56,14 +62,27 @@ def is_frozen(root: str) -> bool:
 def drain(database: Database, seconds: float = DRAIN_SECONDS) -> float:
     """Wait until the requests that came in before the freeze have let go of the database. Returns the seconds waited.
 
+    A request that was let in a moment before the freeze connects a moment after it: only a quiet spell counts.
     Raises FreezeError when one is still there after `seconds`: what it writes later would be lost on a way back.
     """
-    started = time.monotonic()
-    while database.other_connections():
-        if time.monotonic() - started > seconds:
-            raise FreezeError(f"requests were still writing to the database {seconds:g} s after the freeze")
+    started = quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < QUIET_SECONDS:
         time.sleep(0.05)
+        if database.other_connections():
+            quiet_since = time.monotonic()
+            if quiet_since - started > seconds:
+                raise FreezeError(f"requests were still writing to the database {seconds:g} s after the freeze")
     return time.monotonic() - started
+
+
+def sweep(root: str) -> list[str]:
+    """Remove what a killed module of ours left in a document root that is not frozen any more."""
+    if is_frozen(root):
+        return []
+    left = [name for name in sorted(os.listdir(root)) if HELPER.match(name) and name != MARKER]
+    for name in left:
+        _unlink(os.path.join(root, name))
+    return left
 
 
 def ask_web_server(site: Site, *, reset: bool = False) -> dict[str, Any]:
@@ -76,15 +95,15 @@ def ask_web_server(site: Site, *, reset: bool = False) -> dict[str, Any]:
     path = os.path.join(site.root, name)
     try:
         _write(path, wordpress_php.ONE_TIME % {"seal": _seal(token)})
-        answer = fetch(site.production(token), "/{}{}".format(name, "?reset=1" if reset else ""), timeout=20)
+        answer = fetch(site.production(token), f"/{name}{'?reset=1' if reset else ''}", timeout=20)
     finally:
         _unlink(path)
     try:
         value = json.loads(answer.body)
     except ValueError:
         value = None
-    if answer.status != 200 or not isinstance(value, dict):
-        reason = answer.error or "status %d" % answer.status
+    if answer.status != 200 or not isinstance(value, dict) or "opcache" not in value:
+        reason = answer.error or f"status {answer.status}"
         raise FreezeError(f"the web server does not run a PHP file of the document root ({reason})")
     return value
 
@@ -96,10 +115,22 @@ def refresh_opcodes(site: Site) -> dict[str, Any]:
     """
     said = ask_web_server(site, reset=True)
     if said["opcache"] and not said["reset"]:
-        if not said["validate_timestamps"]:
-            raise FreezeError("PHP's opcode cache checks no timestamps and cannot be emptied (opcache.restrict_api?)")
+        stuck = stale_opcodes({**said, "may_reset": False})
+        if stuck:
+            raise FreezeError(stuck)
         time.sleep(said["revalidate_freq"] + 0.2)
     return said
+
+
+def stale_opcodes(said: dict[str, Any]) -> str:
+    """Return why this web server's PHP would go on running old files after an exchange, or ""."""
+    if not said["opcache"] or said["may_reset"]:
+        return ""
+    if not said["validate_timestamps"]:
+        return "PHP's opcode cache checks no timestamps and cannot be emptied (opcache.restrict_api?)"
+    if said["revalidate_freq"] > LONGEST_REVALIDATION:
+        return f"PHP's opcode cache looks at files every {said['revalidate_freq']} s only and cannot be emptied"
+    return ""
 
 
 def _seal(token: str) -> str:
@@ -116,7 +147,5 @@ def _write(path: str, text: str) -> None:
 
 
 def _unlink(path: str) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -42,6 +42,11 @@ def write_whole(path: str, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager
@@ -57,12 +62,12 @@ def hold(site: Site, run: str, *, keep: bool, wait: float = 0.0) -> Iterator[dic
         current = read(site)
         now = time.time()
         if current and current.get("run") != run and float(str(current.get("expires", 0))) > now:
+            until = utc(float(str(current["expires"])))
             raise LeaseBusy(
-                "run {} has this site until {}; nothing was touched. Wait for it, or look at it with `upkeep status`.".format(
-                    current.get("run"), utc(float(str(current["expires"])))
-                )
+                f"run {current.get('run')} has this site until {until}; nothing was touched."
+                " Wait for it, or look at it with `upkeep status`."
             )
-        since = current["since"] if current.get("run") == run else now
+        since = current.get("since", now) if current.get("run") == run else now
         lease = {"run": run, "since": since, "expires": now + LEASE_SECONDS}
         write_whole(os.path.join(site.workshop, "lease.json"), json.dumps(lease))
         os.makedirs(site.run_folder(run), mode=0o700, exist_ok=True)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import ipaddress
 import os
 import re
 import socket
 import stat
+import time
 import urllib.request
 import zipfile
 import zlib
@@ -16,11 +18,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from .wordpress import HEADER_BYTES, header, stated_core_version
+
 LARGEST_PACKAGE = 512 * 1024 * 1024
 LARGEST_UNPACKED = 2 * 1024 * 1024 * 1024
-SLUG = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-VERSION = re.compile(r"^[0-9A-Za-z][0-9A-Za-z.+_-]{0,39}$")
-PLUGIN_FILE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}\.php$")
+MOST_FILES = 200_000
+STALL_SECONDS = 60.0
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,39}\Z")
+PLUGIN_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}\.php\Z")
+VERSION_FILE = "wordpress/wp-includes/version.php"
+# A Mac adds this folder to an archive; WordPress leaves it out, and so do we.
+LEFT_OUT = "__MACOSX/"
 
 
 class PackageError(Exception):
@@ -70,7 +79,14 @@ def choose(
     held = {(hold["kind"], hold["slug"], hold["version"]): hold.get("reason") or "held" for hold in holds}
     cores = []
     for offer in offers:
-        change = Change(*(str(offer[key]) for key in ("kind", "slug", "file", "from", "to", "package")))
+        change = Change(
+            kind=str(offer["kind"]),
+            slug=str(offer["slug"]),
+            file=str(offer["file"]),
+            version=str(offer["from"]),
+            to=str(offer["to"]),
+            package=str(offer["package"]),
+        )
         reason = _malformed(change) or _against(change, policy) or held.get((change.kind, change.slug, change.to), "")
         if not reason and not change.package:
             reason = "no package is offered: is there a licence for it?"
@@ -91,22 +107,27 @@ def download(change: Change, folder: str, *, timeout: float = 300.0) -> Change:
     refuse_address(change.package)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, f"{change.kind}-{change.slug}-{change.to}.zip")
-    digest, size = hashlib.sha256(), 0
+    digest, size, deadline = hashlib.sha256(), 0, time.monotonic() + timeout
     opener = urllib.request.build_opener(_CarefulRedirects())
-    request = urllib.request.Request(change.package, headers={"User-Agent": "Upkeep"})
     try:
-        with opener.open(request, timeout=timeout) as answer, open(path, "wb") as file:
+        request = urllib.request.Request(change.package, headers={"User-Agent": "Upkeep"})  # noqa: S310 - refused above
+        with opener.open(request, timeout=STALL_SECONDS) as answer, open(path, "wb") as file:
             while True:
                 block = answer.read(1024 * 1024)
                 if not block:
                     break
                 size += len(block)
                 if size > LARGEST_PACKAGE:
-                    raise PackageError("the package of %s is larger than %d bytes" % (change.named(), LARGEST_PACKAGE))
+                    raise PackageError(f"the package of {change.named()} is larger than {LARGEST_PACKAGE} bytes")
+                if time.monotonic() > deadline:
+                    raise PackageError(f"the package of {change.named()} did not come within {timeout:g} s")
                 digest.update(block)
                 file.write(block)
-    except OSError as error:
+            promised = answer.headers.get("Content-Length", "")
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise PackageError(f"the package of {change.named()} cannot be had: {error}") from error
+    if promised.isdigit() and int(promised) != size:
+        raise PackageError(f"the package of {change.named()} broke off after {size} of {promised} bytes")
     values = change.stored()
     values.update({"zip": path, "sha256": digest.hexdigest(), "bytes": size})
     return Change(**values)
@@ -117,28 +138,31 @@ def inspect(change: Change) -> None:
     top = "wordpress" if change.kind == "core" else change.slug
     try:
         with zipfile.ZipFile(change.zip) as archive:
-            members = archive.infolist()
+            members = _members(archive)
             for member in members:
                 _inspect_member(member, top, change)
-            if sum(member.file_size for member in members) > LARGEST_UNPACKED:
+            if len(members) > MOST_FILES or sum(member.file_size for member in members) > LARGEST_UNPACKED:
                 raise PackageError(
-                    "the package of %s unpacks to more than %d bytes" % (change.named(), LARGEST_UNPACKED)
+                    f"the package of {change.named()} unpacks to more than {LARGEST_UNPACKED} bytes or {MOST_FILES} files"
                 )
             broken = archive.testzip()
             if broken:
-                raise PackageError(f"the package of {change.named()} is damaged at {broken}")
+                raise PackageError(f"the package of {change.named()} is damaged at {broken[:200]!r}")
             stated = _stated_version(archive, change, top)
-    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+    except PackageError:
+        raise
+    except Exception as error:
+        # A hostile archive makes zipfile raise nearly anything: it needs a password, a method that nobody knows, …
         raise PackageError(f"the package of {change.named()} is not a sound archive: {error}") from error
     if stated != change.to:
-        raise PackageError("the package says that it is version {}, not {}".format(stated or "(none)", change.to))
+        raise PackageError(f"the package says that it is version {stated or '(none)'}, not {change.to}")
 
 
 def differences(change: Change, root: str) -> list[str]:
     """Return the files of the package that are missing or other in a tree, by size and CRC-32."""
     found = []
     with zipfile.ZipFile(change.zip) as archive:
-        for member in archive.infolist():
+        for member in _members(archive):
             path = installed_path(change, member.filename)
             if member.is_dir() or not path:
                 continue
@@ -165,15 +189,20 @@ def installed_path(change: Change, member: str) -> str:
 
 def refuse_address(url: str) -> None:
     """Raise PackageError for an address that no publisher has: other schemes, link-local (cloud metadata), loopback."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise PackageError(f"refusing the package address {url[:200]!r}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise PackageError(f"refusing the package address {url[:200]!r}")
     try:
-        addresses = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, parts.port or 80)}
-    except OSError as error:
-        raise PackageError(f"{parts.hostname} cannot be resolved") from error
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(parts.hostname, port or 80)}
+    except (OSError, UnicodeError) as error:
+        raise PackageError(f"{parts.hostname[:100]} cannot be resolved") from error
     for address in addresses:
         ip = ipaddress.ip_address(str(address).partition("%")[0])
+        ip = getattr(ip, "ipv4_mapped", None) or ip
         if ip.is_link_local or ip.is_loopback or ip.is_unspecified or ip.is_multicast:
             raise PackageError(f"refusing the package address {url[:200]!r}: it leads to {ip}")
 
@@ -210,7 +239,13 @@ def _against(change: Change, policy: dict[str, Any]) -> str:
 
 
 def _ordered(version: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.\-+]", version)]
+    # The end counts for more than a word: 6.5 comes after 6.5-RC1.
+    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.\-+]", version)]
+    return [*parts, (0, "")]
+
+
+def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [member for member in archive.infolist() if not member.filename.startswith(LEFT_OUT)]
 
 
 def _inspect_member(member: zipfile.ZipInfo, top: str, change: Change) -> None:
@@ -223,15 +258,10 @@ def _inspect_member(member: zipfile.ZipInfo, top: str, change: Change) -> None:
 
 
 def _stated_version(archive: zipfile.ZipFile, change: Change, top: str) -> str:
-    if change.kind == "core":
-        name, pattern = "wordpress/wp-includes/version.php", rb"\$wp_version\s*=\s*'([^']+)'"
-    elif change.kind == "theme":
-        name, pattern = top + "/style.css", rb"(?mi)^[ \t/*#@]*Version:\s*(\S+)"
-    else:
-        name, pattern = change.file, rb"(?mi)^[ \t/*#@]*Version:\s*(\S+)"
+    name = {"core": VERSION_FILE, "theme": top + "/style.css", "plugin": change.file}[change.kind]
     try:
         with archive.open(name) as file:
-            found = re.search(pattern, file.read(65536))
+            head = file.read(HEADER_BYTES).decode("utf-8", "replace")
     except KeyError:
         return ""
-    return found.group(1).decode("utf-8", "replace") if found else ""
+    return stated_core_version(head) if change.kind == "core" else header(head, "Version")

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 SCHEMA = 1
 NEWEST = "newest"
-POINT_ID = re.compile(r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")
-SHA256 = re.compile(r"^[0-9a-f]{64}$")
-BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-PREFIX = re.compile(r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*$")
+POINT_ID = re.compile(r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\Z")
+SHA256 = re.compile(r"^[0-9a-f]{64}\Z")
+BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
+PREFIX = re.compile(r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*\Z")
 SHRUNK_TO = 0.5
 
 # The argument spec of the `store` option, without the secrets.

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import time
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
 from . import freeze, packages, run_state, tree, wordpress
-from .baseline import of_run, opened_site, probe_production, signed_in
+from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
 from .database import PUT_ASIDE, Database, DatabaseError
 from .freeze import FreezeError
 from .packages import Change
 from .site import RUN_ID, Site
-from .staging import opened_staging, stop_server
 from .task import KNOWN_ERRORS, Stop
 from .verdict import judge
-from .wordpress import Configuration
 
 # A site may answer 502 or 503 for a moment while PHP starts anew; longer counts as broken (wpmgr issue 127).
 PATIENCE_SECONDS = 5.0
@@ -41,7 +38,7 @@ class Promotion:
 
     site: Site
     run: str
-    configuration: Configuration
+    prefix: str
     database: Database
     probes: list[dict[str, Any]]
     baseline: dict[str, Any]
@@ -77,21 +74,31 @@ class Promotion:
         finally:
             self.timings[name] = round(time.monotonic() - started, 3)
 
-    def units(self) -> list[str]:
-        """Return the paths that the changes may touch."""
-        return [path for change in self.changes for path in wordpress.unit(change.kind, change.slug, change.file)]
+    @property
+    def base(self) -> str:
+        """Production's files as they were staged."""
+        return os.path.join(self.site.run_folder(self.run), "staging", "base")
+
+    @property
+    def begun(self) -> bool:
+        """Whether the promotion has touched production and neither ended nor been put back."""
+        return self.journal.get("state") in BEGUN
+
+    def versions(self) -> dict[str, Any]:
+        """Return the versions that production has now."""
+        return wordpress.versions(self.site.root, self.database, self.prefix)
 
     def drift(self) -> list[str]:
         """Return the paths of the changes' own units in which production is no longer what was staged."""
-        base = tree.scan(os.path.join(os.path.dirname(self.staged), "base"))
-        now = tree.scan(self.site.root)
-        units = self.units()
+        units = [path for change in self.changes for path in wordpress.unit(change.kind, change.slug, change.file)]
+        base, now = tree.scan(self.base), tree.scan(self.site.root)
+        paths = [path for path in sorted({*base, *now}) if tree.in_unit(path, units) and path not in tree.FROZEN]
+        return [path for path in paths if not _same(base.get(path), now.get(path))]
+
+    def late_drift(self) -> list[str]:
+        """Return those of the paths that are to be replaced which changed since drift() was asked."""
         return [
-            path
-            for path in sorted(set(base) | set(now))
-            if tree.in_unit(path, units)
-            and path not in tree.FROZEN
-            and (path not in base or path not in now or not base[path].same_content(now[path]))
+            path for path in self.touched if not _same(tree.entry(self.base, path), tree.entry(self.site.root, path))
         ]
 
     def prepare(self) -> None:
@@ -105,14 +112,18 @@ class Promotion:
                 raise tree.TreeError(f"the next tree is not what staging tested: {other[0]}")
         stuck = self.database.cannot_put_aside(self.tables)
         if stuck:
-            raise DatabaseError("tables with foreign keys or triggers cannot be put aside: {}".format(", ".join(stuck)))
+            raise DatabaseError(
+                f"tables with foreign keys, triggers or generated columns cannot be put aside: {', '.join(stuck)}"
+            )
         self.note(
             "prepared",
             token=self.token,
-            old=os.stat(self.site.root).st_ino,
             new=os.stat(self.tree).st_ino,
-            known=self.database.tables(),
+            database=self.database.name,
+            prefix=self.prefix,
             copies={},
+            known=[],
+            sums={},
         )
 
     def freeze(self) -> None:
@@ -120,18 +131,28 @@ class Promotion:
         self.note("frozen", frozen_at=time.time())
         self.frozen_at = time.monotonic()
         freeze.freeze(self.site.root, self.token)
+        if not self.baseline["web_server"]["validate_timestamps"]:
+            # What the opcode cache holds of another `.maintenance` must not stand for ours.
+            freeze.refresh_opcodes(self.site)
         with self.timed("drain"):
             freeze.drain(self.database)
         with self.timed("bring_up_to_date"):
+            late = self.late_drift()
+            if late:
+                raise tree.TreeError(f"somebody changed {late[0]} at the last moment")
             touched = set(self.touched)
             tree.bring_up_to_date(self.site.root, self.tree, lambda path: path not in touched)
             freeze.freeze(self.tree, self.token)
 
     def put_aside(self) -> None:
-        """Copy the tables that staging saw change."""
+        """Copy the tables that staging saw change, and remember what the others are like."""
+        known = self.database.tables()
+        with self.timed("checksums"):
+            sums = self.database.checksums([table for table in known if table not in self.tables])
         with self.timed("put_aside"):
             self.database.drop(self.database.ours(PUT_ASIDE))
-            self.note("aside", copies=self.database.put_aside(self.tables))
+            copies = self.database.put_aside(self.tables)
+        self.note("aside", copies=copies, known=known, sums=sums)
 
     def exchange(self) -> None:
         """Exchange the trees, migrate the database and make PHP run the new files."""
@@ -155,15 +176,14 @@ class Promotion:
 
     def observe(self) -> tuple[dict[str, Any], list[str]]:
         """Return the versions that are there now, and for each change that is not there the reason why it counts."""
-        now = wordpress.versions(self.site.root, self.database, self.configuration.prefix)
-        wrong = [
-            "{}: version {} is there".format(
-                change.named(), wordpress.installed(now, change.kind, change.slug) or "(none)"
-            )
+        now = self.versions()
+        there = [
+            (change, wordpress.installed(now, change.kind, change.slug, change.file) or "(none)")
             for change in self.changes
-            if wordpress.installed(now, change.kind, change.slug) != change.to
         ]
-        return now, wrong
+        return now, [
+            f"{change.named()}: version {version} is there" for change, version in there if version != change.to
+        ]
 
     def thaw(self) -> float:
         """Let visitors in. Returns the seconds since the freeze began."""
@@ -175,107 +195,124 @@ class Promotion:
         """Whether WordPress's database version is behind its files, or an object cache must be emptied."""
         if os.path.exists(os.path.join(self.site.root, "wp-content", "object-cache.php")):
             return True
-        with open(
-            os.path.join(self.site.root, "wp-includes", "version.php"), encoding="utf-8", errors="replace"
-        ) as file:
-            wanted = re.search(r"\$wp_db_version\s*=\s*(\d+)", file.read())
-        now = wordpress.versions(self.site.root, self.database, self.configuration.prefix)
-        return wanted is None or str(now["db_version"]) != wanted.group(1)
+        wanted = wordpress.wanted_db_version(self.site.root)
+        return not wanted or self.versions()["db_version"] != wanted
 
 
 def opened_promotion(site: Site, run: str, probes: list[dict[str, Any]]) -> Promotion:
-    """Return the promotion of a run as its stored state says."""
-    staged = run_state.load(site, run, "staged")
-    configuration, database = opened_site(site, run)
+    """Return the promotion of a run as its stored state says. One that has begun is opened without PHP."""
+    staged, journal = run_state.load(site, run, "staged"), run_state.load(site, run, "promotion")
+    if journal.get("state") in BEGUN:
+        database, prefix = at_hand(site, run, journal["database"]), str(journal["prefix"])
+    else:
+        configuration, database = opened_site(site, run)
+        prefix = configuration.prefix
     promotion = Promotion(
         site=site,
         run=run,
-        configuration=configuration,
+        prefix=prefix,
         database=database,
         probes=probes,
         baseline=of_run(site, run),
         changes=[Change(**values) for values in staged.get("delivered", [])],
         touched=staged.get("touched", []),
         tables=staged.get("tables", []),
-        journal=run_state.load(site, run, "promotion"),
+        journal=journal,
     )
-    promotion.token = promotion.journal.get("token", promotion.token)
+    promotion.token = journal.get("token", promotion.token)
     return promotion
 
 
 def promote(promotion: Promotion) -> dict[str, Any]:
     """Carry out the promotion. Returns the evidence of a healthy one; raises Stop when production was put back."""
-    if not promotion.baseline:
-        raise Stop("refused", "This run has no baseline. Production was not touched. Type: upkeep run CLIENT")
-    before = wordpress.versions(promotion.site.root, promotion.database, promotion.configuration.prefix)
-    drifted = promotion.drift()
-    if drifted:
-        raise Stop(
-            "refused",
-            "Production changed since it was staged (%s and %d more paths). It was not touched. Type: upkeep run CLIENT"
-            % (drifted[0], len(drifted) - 1),
-            {"drift": drifted[:20]},
-        )
+    _refuse(promotion)
+    before = promotion.versions()
     promotion.prepare()
-    others = sorted(set(promotion.database.tables()) - set(promotion.tables))
     evidence: dict[str, Any] = {
         "before": before,
         "delivered": [change.evidence() for change in promotion.changes],
         "tables_aside": promotion.tables,
         "timings": promotion.timings,
     }
+    reasons: list[str] = []
     with signed_in(wordpress.production(promotion.site, promotion.site.run_folder(promotion.run))) as cookies:
-        reasons: list[str] = []
         try:
             with interruptible():
                 promotion.freeze()
-                sums = promotion.database.checksums(others)
                 promotion.put_aside()
                 promotion.exchange()
-                verdict = promotion.look(cookies)
-                evidence["verdict"] = verdict
+                evidence["verdict"] = promotion.look(cookies)
                 evidence["after"], reasons = promotion.observe()
-                reasons += verdict["reasons"]
-                now = promotion.database.checksums(others)
-                evidence["tables_unexpected"] = sorted(name for name in sums if sums[name] != now.get(name))
-                if not reasons:
-                    promotion.note("confirmed")
-                    evidence["frozen_seconds"] = promotion.thaw()
-        except (*KNOWN_ERRORS, Interrupted) as error:
-            reasons.append(str(error))
-        if reasons:
-            evidence["broken"] = reasons[:20]
-            go_back(promotion, cookies, evidence)
+                reasons += evidence["verdict"]["reasons"]
+        except Exception as error:
+            # Whatever it is, a mistake of ours included: production is not left like this.
+            reasons.append(_told(error))
+        with interruptible(ignore=True):
+            if reasons:
+                evidence["broken"] = reasons[:20]
+                go_back(promotion, cookies, evidence)
+            promotion.note("confirmed")
+            evidence["frozen_seconds"] = _let_in(promotion, evidence)
     return {**evidence, "put_back": False}
+
+
+def _refuse(promotion: Promotion) -> None:
+    """Raise Stop when this promotion must not begin."""
+    client = promotion.site.client
+    if promotion.begun:
+        raise Stop("refused", f"This promotion was interrupted in the middle. Type: upkeep run --resume {client}")
+    if not promotion.baseline:
+        raise Stop("refused", f"This run has no baseline. Production was not touched. Type: upkeep run {client}")
+    if promotion.baseline.get("refusals"):
+        told = "; ".join(promotion.baseline["refusals"])
+        raise Stop("refused", f"This site cannot be updated safely: {told}. Production was not touched.")
+    drifted = promotion.drift()
+    if drifted:
+        more = f" and {len(drifted) - 1} more paths" if len(drifted) > 1 else ""
+        raise Stop(
+            "refused",
+            f"Production changed since it was staged ({drifted[0]}{more}). It was not touched. Type: upkeep run {client}",
+            {"drift": drifted[:20]},
+        )
+
+
+def _let_in(promotion: Promotion, evidence: dict[str, Any]) -> float:
+    try:
+        return promotion.thaw()
+    except OSError as error:
+        raise Stop(
+            "not-put-back",
+            f"The update is in place and healthy, but visitors cannot be let in: {error}. A person is needed:"
+            f" remove {freeze.MARKER} from {promotion.site.root}",
+            evidence,
+        ) from error
 
 
 def go_back(promotion: Promotion, cookies: str, evidence: dict[str, Any]) -> None:
     """Put production back and raise Stop with what became of it."""
     started = time.monotonic()
     try:
-        evidence.update(back(promotion, cookies))
-    except KNOWN_ERRORS as error:
+        with interruptible(ignore=True):
+            evidence.update(back(promotion, cookies))
+    except Exception as error:
         raise Stop(
             "not-put-back",
-            "The way back failed: {}. The site may still be frozen. A person is needed. Type: upkeep run --resume CLIENT".format(
-                str(error).rstrip(".")
-            ),
+            f"The way back failed: {_told(error)}. The site may still be frozen. A person is needed."
+            f" Type: upkeep run --resume {promotion.site.client}",
             evidence,
         ) from error
     evidence["way_back_seconds"] = round(time.monotonic() - started, 3)
     if promotion.frozen_at:
         evidence["frozen_seconds"] = evidence["broken_seconds"] = round(time.monotonic() - promotion.frozen_at, 3)
     told = "; ".join(evidence.get("broken", []))[:300]
-    verdict = evidence["back_verdict"]
-    if verdict["healthy"] and not evidence.get("tables_unexpected"):
+    verdict, unexpected = evidence["back_verdict"], evidence.get("tables_unexpected")
+    if verdict["healthy"] and not unexpected:
         raise Stop("put-back", f"Production is back as it was and healthy. What was wrong: {told}", evidence)
-    why = "; ".join(verdict["reasons"]) or "tables changed that were not put aside: " + ", ".join(
-        evidence["tables_unexpected"]
-    )
+    why = "; ".join(verdict["reasons"]) or "tables changed that were not put aside: " + ", ".join(unexpected or [])
     raise Stop(
         "not-put-back",
         f"The files and tables of before are back, but the site is not as it was: {why[:300]}. A person is needed;"
-        " the restore point of this run is whole. Type: upkeep points CLIENT",
+        f" the restore point of this run is whole. Type: upkeep points {promotion.site.client}",
         evidence,
     )
 
@@ -285,28 +322,32 @@ def back(promotion: Promotion, cookies: str) -> dict[str, Any]:
 
     Which tree is live is read from the disk (its inode), not from the journal: the journal may be one step ahead.
     """
-    site, journal = promotion.site, promotion.journal
+    site, journal, database = promotion.site, promotion.journal, promotion.database
     evidence: dict[str, Any] = {"put_back": True}
-    if journal.get("state") in BEGUN:
+    if promotion.begun:
         freeze.freeze(site.root, promotion.token)
         if os.stat(site.root).st_ino == journal["new"]:
             freeze.freeze(promotion.tree, promotion.token)
             with contextlib.suppress(FreezeError):
-                freeze.drain(promotion.database)
+                freeze.drain(database)
             tree.exchange(site.root, promotion.tree)
-        if journal.get("copies"):
-            evidence["tables_back"] = promotion.database.put_back(journal["copies"], journal["known"])
+        if journal["copies"]:
+            evidence["tables_back"] = database.put_back(journal["copies"], journal["known"], promotion.prefix)
+        if journal["sums"]:
+            now = database.checksums([table for table in database.tables() if table in journal["sums"]])
+            evidence["tables_unexpected"] = sorted(
+                name for name in journal["sums"] if now.get(name) != journal["sums"][name]
+            )
         try:
             freeze.refresh_opcodes(site)
         except FreezeError as error:
             evidence["opcodes"] = str(error)
-    with interruptible(ignore=True):
-        verdict = promotion.look(cookies)
+    verdict = promotion.look(cookies)
     promotion.thaw()
-    promotion.database.drop(promotion.database.ours(PUT_ASIDE))
+    database.drop(database.ours(PUT_ASIDE))
     promotion.note("back")
     evidence["back_verdict"] = verdict
-    evidence["after"] = wordpress.versions(site.root, promotion.database, promotion.configuration.prefix)
+    evidence["after"] = promotion.versions()
     return evidence
 
 
@@ -319,7 +360,7 @@ def recover(promotion: Promotion) -> dict[str, Any]:
     if state in ("confirmed", "back"):
         freeze.thaw(promotion.site.root)
         return {"state": "finished" if state == "confirmed" else "put-back"}
-    if state not in BEGUN:
+    if not promotion.begun:
         if freeze.thaw(promotion.site.root):
             return {"state": "put-back"}
         return {"state": "untouched"}
@@ -345,28 +386,14 @@ def unfinished(site: Site) -> list[str]:
     return [run for run in names if run_state.load(site, run, "promotion").get("state") in BEGUN]
 
 
-def clean_up(site: Site, run: str) -> list[str]:
-    """Remove what this run and earlier ones left on the host: trees, copies of tables, the staging database's tables.
+def _same(one: tree.Entry | None, other: tree.Entry | None) -> bool:
+    return one is other if one is None or other is None else one.same_content(other)
 
-    The database must be reachable only when there is something in it to remove. Returns what was removed.
-    """
-    removed = []
-    with contextlib.suppress(*KNOWN_ERRORS):
-        configuration, database = opened_site(site, run)
-        copies = database.ours(PUT_ASIDE)
-        database.drop(copies)
-        removed += ["table " + name for name in copies]
-        staging = opened_staging(site, run, configuration)
-        stop_server(staging.folder)
-        if staging.database.name != database.name and staging.database.tables():
-            staging.database.empty()
-            removed.append("staging database " + staging.database.name)
-    for name in sorted(os.listdir(site.workshop)):
-        if RUN_ID.match(name):
-            stop_server(os.path.join(site.workshop, name, "staging"))
-            tree.remove(os.path.join(site.workshop, name))
-            removed.append("folder of run " + name)
-    return removed
+
+def _told(error: Exception) -> str:
+    """Write an error down as a reason; of a mistake of ours the name says more than the text."""
+    text = str(error).rstrip(".")
+    return text if isinstance(error, (*KNOWN_ERRORS, Interrupted)) else f"{type(error).__name__}: {text}"
 
 
 @contextlib.contextmanager

@@ -63,15 +63,13 @@ class Rehearsal:
             reasons.append(str(error))
         observed = wordpress.versions(self.staging.root, self.staging.database, self.configuration.prefix)
         for change in changes:
-            version = wordpress.installed(observed, change.kind, change.slug)
+            version = wordpress.installed(observed, change.kind, change.slug, change.file)
             if version != change.to:
-                reasons.append(
-                    "{}: WordPress ended the update, but {} is there".format(change.named(), version or "nothing")
-                )
+                reasons.append(f"{change.named()}: WordPress ended the update, but {version or 'nothing'} is there")
                 continue
             other = packages.differences(change, self.staging.root)
             if other:
-                reasons.append("%s: %d files differ from the package: %s" % (change.named(), len(other), other[0]))
+                reasons.append(f"{change.named()}: {len(other)} files differ from the package: {other[0]}")
         if os.path.lexists(os.path.join(self.staging.root, ".maintenance")):
             reasons.append("the site was left in maintenance mode")
         return reasons

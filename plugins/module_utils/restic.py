@@ -17,7 +17,7 @@ from typing import Any, Iterator
 from . import command
 from .points import Store
 
-FULL_ID = re.compile(r"^[0-9a-f]{64}$")
+FULL_ID = re.compile(r"^[0-9a-f]{64}\Z")
 GRACE = 10.0
 SHORT = 300.0
 

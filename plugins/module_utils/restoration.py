@@ -136,8 +136,13 @@ def prepare(restoration: Restoration, *, timeout: float) -> dict[str, Any]:
             f"the site's content folder is {restoration.configuration.content}, outside of the usual place"
         )
     can_use(restoration.incoming, restoration.configuration)
-    rows = _load(restoration, timeout)
-    _still_opens(restoration)
+    try:
+        rows = _load(restoration, timeout)
+        _still_opens(restoration)
+    except BaseException:
+        with contextlib.suppress(DatabaseError):
+            restoration.incoming.leave()
+        raise
     table_switch.forget(restoration.database)
     restoration.note(
         "prepared",
@@ -158,7 +163,7 @@ def differences(listing: Listing, folder: str, root: str, manifest: dict[str, An
     counted = {"count": len(files), "bytes": sum(entry.size for entry in files)}
     if counted != manifest["files"]:
         found.append(f"{counted['count']} files and {counted['bytes']} bytes, not as the manifest says")
-    for path, node in stored.items():
+    for path, node in sorted(stored.items()):
         entry = here.get(path)
         if entry is None:
             if "\ufffd" not in path:  # restic cannot write a name in JSON that is no UTF-8
@@ -187,7 +192,9 @@ def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]
             freeze.freeze(site.root, restoration.token)
             freeze.freeze(restoration.tree, restoration.token)
             freeze.drain(database)
-            restoration.note("switching", switch=table_switch.plan(database, incoming))
+            restoration.note(
+                "switching", switch=table_switch.plan(database, incoming, restoration.configuration.prefix)
+            )
             table_switch.switch(database, incoming, restoration.journal["switch"])
             restoration.note("exchanged")
             tree.exchange(site.root, restoration.tree)
@@ -199,14 +206,20 @@ def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]
                 reasons += evidence["verdict"]["reasons"]
             if not reasons:
                 restoration.note("confirmed")
-                freeze.thaw(site.root)
     except (*KNOWN_ERRORS, Interrupted) as error:
         reasons.append(str(error))
-    evidence["frozen_seconds"] = round(time.monotonic() - started, 3)
-    if reasons:
+    if restoration.journal["state"] != "confirmed":
+        evidence["frozen_seconds"] = round(time.monotonic() - started, 3)
         evidence["broken"] = reasons[:20]
         go_back(restoration, evidence)
-    freeze.thaw(restoration.tree)
+    # From here on the restored site is what counts: tidying up may fail, and the release does it again.
+    freeze.thaw(site.root)
+    evidence["frozen_seconds"] = round(time.monotonic() - started, 3)
+    with contextlib.suppress(*KNOWN_ERRORS):
+        freeze.thaw(restoration.tree)
+        # What is left there belongs to others than this site: see table_switch.plan().
+        evidence["tables_not_restored"] = incoming.tables()
+        incoming.leave()
     return evidence
 
 
@@ -253,7 +266,7 @@ def back(restoration: Restoration) -> dict[str, Any]:
     freeze.thaw(site.root)
     freeze.thaw(restoration.tree)
     restoration.note("back")
-    restoration.incoming.empty()
+    restoration.incoming.leave()
     return evidence
 
 
@@ -292,8 +305,11 @@ def _load(restoration: Restoration, timeout: float) -> dict[str, int]:
     stuck = table_switch.unswitchable(restoration.incoming)
     if stuck:
         raise RestoreError(f"this version restores tables only, and the restore point has {', '.join(stuck[:5])}")
+    torn = table_switch.crossing(restoration.database, restoration.configuration.prefix)
+    if torn:
+        raise RestoreError(f"these foreign keys tie the site's tables to others: {', '.join(torn[:5])}")
     tables = restoration.incoming.tables()
-    if tables != sorted(wanted["tables"]):
+    if sorted(tables) != sorted(wanted["tables"]):
         raise RestoreError("the loaded database has other tables than the restore point")
     rows = dump.count_rows(restoration.incoming, tables)
     short = [table for table in tables if rows[table] != proof.rows.get(table, rows[table])]

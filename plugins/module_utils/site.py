@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from .web import Target
+from .web import Target, target_for
 
-RUN_ID = re.compile(r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")
+RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\Z")
 
 PROGRAMS = {"php": "php", "mariadb": "mariadb", "mariadb_dump": "mariadb-dump", "restic": "restic"}
 
@@ -47,18 +47,27 @@ class Site:
     error_log: str
     staging_port: int
     staging_database: str
+    elsewhere: str = ""
+    """Another workshop, for a look that leaves no trace on the host."""
 
     @classmethod
     def from_parameters(cls, given: dict[str, object]) -> Site:
-        """Build the value from a module's `site` option (checked by SITE_OPTIONS)."""
+        """Build the value from a module's `site` option (checked by SITE_OPTIONS). Raises ValueError.
+
+        A document root that is a link stands for the folder it leads to: that folder is what WordPress sees as its
+        own, and what is exchanged.
+        """
         programs = dict(PROGRAMS)
         programs.update({key: value for key, value in dict(given.get("programs") or {}).items() if value})  # type: ignore[call-overload]
         staging = dict(given["staging"])  # type: ignore[call-overload]
+        root = os.path.realpath(str(given["root"]))
+        if not os.path.isabs(str(given["root"])) or root == "/":
+            raise ValueError(f"{given['root']!r} is not a document root")
         return cls(
             client=str(given["client"]),
             name=str(given["name"]),
             url=str(given["url"]),
-            root=str(given["root"]).rstrip("/"),
+            root=root,
             address=str(given["address"]),
             port=int(str(given["port"])),
             programs=programs,
@@ -70,7 +79,7 @@ class Site:
     @property
     def workshop(self) -> str:
         """The folder of ours beside the document root, on the same filesystem, readable by the owner alone."""
-        return os.path.join(os.path.dirname(self.root), ".upkeep")
+        return self.elsewhere or os.path.join(os.path.dirname(self.root), ".upkeep")
 
     def run_folder(self, run: str) -> str:
         """The scratch folder of one run. Raises ValueError for anything that is not a run id."""
@@ -80,8 +89,7 @@ class Site:
 
     def production(self, token: str = "", cookies: str = "") -> Target:
         """How this host reaches the site's own web server."""
-        parts = urlsplit(self.url)
-        return Target(self.address, self.port, parts.netloc, parts.scheme, token, cookies)
+        return target_for(self.url, self.address, self.port, token, cookies)
 
     def staging(self, cookies: str = "") -> Target:
         """How this host reaches the staging copy: another port, the same Host name, so nothing is search-replaced."""

@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
 from typing import Any, Iterator
 
-from . import command, tree, wordpress_php
+from . import command, dump, tree, wordpress_php
 from .database import END_MARKER, Database, DatabaseError, opened
 from .lease import write_whole
 from .site import Site
@@ -27,6 +28,7 @@ from .wordpress import Configuration, Place
 DROP_INS = ("object-cache.php", "advanced-cache.php")
 NOWHERE = "http://127.0.0.1:9"
 START_SECONDS = 15.0
+STOP_SECONDS = 10.0
 
 
 class StagingError(Exception):
@@ -54,7 +56,9 @@ class Staging:
             "UPKEEP_STAGING_DATABASE": self.database.name,
             "UPKEEP_STAGING_PREPEND": os.path.join(self.folder, "prepend.php"),
             "UPKEEP_STAGING_CONTENT": os.path.join(self.root, "wp-content"),
+            "UPKEEP_STAGING_LOG": self.log,
             "UPKEEP_STAGING_HTTPS": "1" if self.site.url.startswith("https:") else "",
+            **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), NOWHERE),
         }
 
     def place(self) -> Place:
@@ -68,27 +72,26 @@ class Staging:
         for name in DROP_INS:
             tree.remove(os.path.join(self.root, "wp-content", name))
         self.database.empty()
-        with open(os.path.join(self.folder, "base.sql"), "rb") as dump:
-            done = subprocess.run(
-                self.database.load_arguments(),
-                stdin=dump,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=command.environment(),
-                check=False,
-                timeout=3600,
+        dump.load(self.database, os.path.join(self.folder, "base.sql"))
+
+    def prove(self) -> None:
+        """Ask the copy's WordPress, before any plugin runs in it, what it would write to. Raises StagingError."""
+        answer = self.place().php("where", {"without_plugins": True}, timeout=120)
+        if answer["database"] != self.database.name:
+            raise StagingError(
+                f"the copy would use the database {answer['database']}, not {self.database.name}:"
+                " does wp-config.php or wp-content/db.php open a database of its own?"
             )
-        if done.returncode != 0:
-            raise DatabaseError(
-                "the staging database {} could not be filled: {}".format(
-                    self.database.name, command.last_line(done.stderr.decode("utf-8", "replace"))
-                )
-            )
+        root = os.path.realpath(self.root) + "/"
+        outside = [folder for folder in answer["folders"] if not (os.path.realpath(folder) + "/").startswith(root)]
+        if outside:
+            raise StagingError(f"the copy would use the folder {outside[0]}, outside of {self.root}")
 
     @contextlib.contextmanager
     def served(self) -> Iterator[None]:
-        """Serve the staging copy with PHP's own web server while the block lasts. Raises StagingError."""
+        """Serve the staging copy with PHP's own web server while the block lasts. Raises StagingError, CommandFailed."""
         stop_server(self.folder)
+        self._refuse_taken_port()
         arguments = [self.site.programs["php"]]
         for setting in (
             "error_log=" + self.log,
@@ -100,49 +103,52 @@ class Staging:
             "upload_max_filesize=64M",
         ):
             arguments += ["-d", setting]
-        arguments += [
-            "-S",
-            "127.0.0.1:%d" % self.site.staging_port,
-            "-t",
-            self.root,
-            os.path.join(self.folder, "router.php"),
-        ]
-        surroundings = self.environment()
-        surroundings.update({name: NOWHERE for name in ("http_proxy", "https_proxy", "all_proxy")})
-        surroundings["PHP_CLI_SERVER_WORKERS"] = "3"
+        arguments += ["-S", f"127.0.0.1:{self.site.staging_port}", "-t", self.root, router(self.folder)]
+        surroundings = {**self.environment(), "PHP_CLI_SERVER_WORKERS": "3"}
         with open(os.path.join(self.folder, "server.log"), "ab") as log:
-            server = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=command.environment(surroundings),
-                start_new_session=True,
-            )
-        write_whole(os.path.join(self.folder, "server.pid"), str(server.pid))
+            server = command.start(arguments, stdout=log.fileno(), stderr=log.fileno(), extra_environment=surroundings)
         try:
             self._await(server)
             yield
         finally:
             stop_server(self.folder)
-            server.wait(timeout=10)
+            server.wait()
+
+    def _refuse_taken_port(self) -> None:
+        """Raise StagingError when somebody else listens: the probes would praise his site."""
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as trial:
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                trial.bind(("127.0.0.1", self.site.staging_port))
+        except OSError as error:
+            raise self._not_served() from error
+
+    def _not_served(self) -> StagingError:
+        return StagingError(
+            f"staging cannot be served on port {self.site.staging_port}: is the port taken?"
+            " Choose another `staging: port:` in the contract"
+        )
 
     def _await(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if server.poll() is not None:
-                raise StagingError(
-                    "staging cannot be served on port %d: is the port taken? Choose another `staging: port:` in the contract."
-                    % self.site.staging_port
-                )
-            if fetch(self.site.staging(), "/wp-includes/version.txt-is-not-there", method="HEAD", timeout=5).status:
+                raise self._not_served()
+            # Our router answers this path itself, without WordPress.
+            if fetch(self.site.staging(), "/..", method="HEAD", timeout=5).status:
                 return
             time.sleep(0.05)
-        raise StagingError("staging did not answer on port %d within %g s" % (self.site.staging_port, START_SECONDS))
+        raise StagingError(f"staging did not answer on port {self.site.staging_port} within {START_SECONDS:g} s")
 
 
 def opened_staging(site: Site, run: str, configuration: Configuration) -> Staging:
-    """Return the staging copy of a run, whether it has been made or not."""
+    """Return the staging copy of a run, whether it has been made or not.
+
+    Raises StagingError when its database is production's own: what is opened here is emptied sooner or later.
+    """
+    name = configuration.credentials.name
+    if site.staging_database.lower() == name.lower():
+        raise StagingError(f"the staging database is production's own database {name}: refused")
     folder = os.path.join(site.run_folder(run), "staging")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     database = opened(configuration.credentials, folder, site.programs, site.staging_database)
@@ -152,10 +158,8 @@ def opened_staging(site: Site, run: str, configuration: Configuration) -> Stagin
 def create(staging: Staging, configuration: Configuration, production: Database) -> dict[str, Any]:
     """Copy production's files and database; return {clone, database} for the evidence.
 
-    Raises StagingError, DatabaseError, CommandFailed.
+    Raises StagingError, DatabaseError, CommandFailed, WordPressError.
     """
-    if staging.database.name == production.name:
-        raise StagingError(f"the staging database is production's own database {production.name}: refused")
     can_use(staging.database, configuration)
     tree.remove(staging.base)
     method = tree.clone(staging.site.root, staging.base)
@@ -163,20 +167,21 @@ def create(staging: Staging, configuration: Configuration, production: Database)
         tree.remove(os.path.join(staging.base, name))
     if not configuration.path.startswith(staging.site.root + "/"):
         shutil.copy2(configuration.path, os.path.join(staging.folder, "wp-config.php"))
-    dump = os.path.join(staging.folder, "base.sql")
-    dumped = command.run([*production.dump_arguments(), "--result-file=" + dump], timeout=3600, check=False)
-    if dumped.code != 0 or not ends_with_marker(dump):
+    file = os.path.join(staging.folder, "base.sql")
+    dumped = command.run([*production.dump_arguments(), "--result-file=" + file], timeout=3600, check=False)
+    if dumped.code != 0 or not ends_with_marker(file):
         raise DatabaseError("the dump for staging is not whole: " + command.last_line(dumped.err))
     write_whole(os.path.join(staging.folder, "prepend.php"), wordpress_php.STAGING)
-    write_whole(os.path.join(staging.folder, "router.php"), wordpress_php.ROUTER)
+    write_whole(router(staging.folder), wordpress_php.ROUTER)
     staging.reset()
     if staging.database.tables() != production.tables():
         raise DatabaseError("the staging database lacks tables of production")
+    staging.prove()
     entries = tree.scan(staging.base)
     files = [entry for entry in entries.values() if entry.kind == "file"]
     return {
         "clone": {"files": len(files), "bytes": sum(entry.size for entry in files), "method": method},
-        "database": {"tables": len(staging.database.tables()), "bytes": os.path.getsize(dump)},
+        "database": {"tables": len(staging.database.tables()), "bytes": os.path.getsize(file)},
     }
 
 
@@ -185,14 +190,10 @@ def can_use(database: Database, configuration: Configuration) -> None:
     try:
         database.query("SELECT 1")
     except DatabaseError as error:
+        user = re.sub(r"[^\w.-]", "?", configuration.credentials.user)
         raise StagingError(
-            "the staging database {} cannot be used: {}. Ask for: CREATE DATABASE {}; GRANT ALL ON {}.* TO {}@localhost".format(
-                database.name,
-                error,
-                database.name,
-                database.name,
-                re.sub(r"[^\w.-]", "?", configuration.credentials.user),
-            )
+            f"the staging database {database.name} cannot be used: {error}."
+            f" Ask for: CREATE DATABASE {database.name}; GRANT ALL ON {database.name}.* TO {user}@localhost"
         ) from error
 
 
@@ -206,34 +207,23 @@ def ends_with_marker(path: str) -> bool:
         return False
 
 
+def router(folder: str) -> str:
+    """Return the script of the staging server: its path is how the server's processes are known."""
+    return os.path.join(folder, "router.php")
+
+
 def stop_server(folder: str) -> None:
-    """Stop the staging server that `server.pid` names, its workers included. PHP leaves them behind otherwise."""
-    path = os.path.join(folder, "server.pid")
-    try:
-        with open(path, encoding="utf-8") as file:
-            group = int(file.read())
-        with open("/proc/%d/cmdline" % group, "rb") as file:
-            ours = os.fsencode(folder) in file.read()
-    except (OSError, ValueError):
-        group, ours = 0, False
-    if group and (ours or _workers(folder, group)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _workers(folder: str, group: int) -> bool:
-    """Whether a process of this group still serves our folder although the group's first process is gone."""
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            if os.getpgid(int(name)) != group:
-                continue
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                if os.fsencode(folder) in file.read():
-                    return True
-        except OSError:
-            continue
-    return False
+    """Stop the staging server of this folder, whoever started it, its workers included: PHP leaves them behind."""
+    mark = b"\0" + os.fsencode(router(folder)) + b"\0"
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        found = False
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            # Gone by now, or somebody else's.
+            with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+                if mark in file.read():
+                    os.kill(int(name), signal.SIGKILL)
+                    found = True
+        if not found:
+            return
+        time.sleep(0.02)

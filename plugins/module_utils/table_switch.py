@@ -13,6 +13,8 @@ from typing import Any
 from .database import PUT_AWAY, Database, quoted
 
 WAIT_SECONDS = 30
+# Another name than a promotion gives to its own: what a restoration put away stays until the release.
+KEPT = PUT_AWAY + "restore_"
 
 
 def unswitchable(database: Database) -> list[str]:
@@ -28,13 +30,27 @@ def unswitchable(database: Database) -> list[str]:
     return found
 
 
-def plan(production: Database, incoming: Database) -> dict[str, Any]:
-    """Return what a switch does, to be written down before it: names to put away, names to bring, foreign keys."""
-    tables = production.tables()
+def crossing(database: Database, prefix: str) -> list[str]:
+    """Return the foreign keys between the site's tables and somebody else's: a switch would tear them apart."""
+    rows = database.query(
+        "SELECT CONSTRAINT_NAME, TABLE_NAME, REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
+        " WHERE CONSTRAINT_SCHEMA = DATABASE()"
+    )
+    return [row[0] for row in rows if row[1].startswith(prefix) != row[2].startswith(prefix)]
+
+
+def plan(production: Database, incoming: Database, prefix: str) -> dict[str, Any]:
+    """Return what a switch does, to be written down before it: names to put away, names to bring, foreign keys.
+
+    Only tables with the site's prefix are switched: others in the same database are another site's, and what was
+    written there since is nobody's to throw away.
+    """
+    tables = [table for table in production.tables() if table.startswith(prefix)]
     return {
-        "away": {table: f"{PUT_AWAY}{number}" for number, table in enumerate(tables)},
-        "tables": incoming.tables(),
+        "away": {table: f"{KEPT}{number}" for number, table in enumerate(tables)},
+        "tables": [table for table in incoming.tables() if table.startswith(prefix)],
         "keys": _foreign_keys(production, tables),
+        "prefix": prefix,
     }
 
 
@@ -51,12 +67,13 @@ def switch_back(production: Database, incoming: Database, planned: dict[str, Any
 
     What there is to do is read from the database, not from the plan: the plan may be one step ahead.
     """
-    there = set(production.ours(PUT_AWAY))
+    there = set(production.ours(KEPT))
     back = {table: away for table, away in planned["away"].items() if away in there}
     moves = []
     if back:
         # What was not renamed away is still the table of before; everything else came with the switch or after it.
-        came = sorted(set(production.tables()) - (set(planned["away"]) - set(back)))
+        current = {table for table in production.tables() if table.startswith(planned["prefix"])}
+        came = sorted(current - (set(planned["away"]) - set(back)))
         incoming.drop(sorted(set(incoming.tables()) & set(came)))
         moves += [(quoted(table), f"{quoted(incoming.name)}.{quoted(table)}") for table in came]
         moves += [(quoted(away), quoted(table)) for table, away in sorted(back.items())]
@@ -70,7 +87,7 @@ def switch_back(production: Database, incoming: Database, planned: dict[str, Any
 
 def forget(production: Database) -> list[str]:
     """Drop the tables of before: from now on there is no way back by renaming. Returns their names."""
-    away = production.ours(PUT_AWAY)
+    away = production.ours(KEPT)
     production.drop(away)
     return away
 

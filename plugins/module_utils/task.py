@@ -83,21 +83,34 @@ def carry_out(
             with hold(site, run, keep=module.params["keep_lease"], wait=wait):
                 result = work(site, run)
     except LeaseBusy as error:
-        module.fail_json(msg=str(error), outcome="busy", evidence=evidence, changed=False)
+        ended = {"msg": str(error), "outcome": "busy", "evidence": evidence, "changed": False}
+        module.fail_json(**printable(ended))
     except Stop as stop:
         evidence.update(stop.evidence)
         changed = stop.outcome in ("put-back", "not-put-back")
-        module.fail_json(msg=str(stop), outcome=stop.outcome, evidence=evidence, changed=changed)
+        ended = {"msg": str(stop), "outcome": stop.outcome, "evidence": evidence, "changed": changed}
+        module.fail_json(**printable(ended))
     except (ValueError, *KNOWN_ERRORS) as error:
-        message = "{}. Production was not touched.".format(str(error).rstrip("."))
-        module.fail_json(msg=message, outcome="refused", evidence=evidence, changed=False)
+        # Whatever touches production turns its errors into a Stop that says so.
+        message = f"{str(error).rstrip('.')}. Production was not touched."
+        ended = {"msg": message, "outcome": "refused", "evidence": evidence, "changed": False}
+        module.fail_json(**printable(ended))
     else:
         evidence.update(result.get("evidence", {}))
         outcome = result.get("outcome", "done")
-        module.exit_json(
-            msg=result.get("msg", ""),
-            outcome=outcome,
-            evidence=evidence,
-            changed=result.get("changed", outcome == "done"),
-            **({"diff": result["diff"]} if "diff" in result else {}),
-        )
+        ended = {"msg": result.get("msg", ""), "outcome": outcome, "evidence": evidence}
+        ended["changed"] = result.get("changed", outcome == "done")
+        if "diff" in result:
+            ended["diff"] = result["diff"]
+        module.exit_json(**printable(ended))
+
+
+def printable(value: Any) -> Any:
+    """Return a value that anybody can write down: the name of a file may have bytes that are no text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {printable(key): printable(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(inner) for inner in value]
+    return value

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fnmatch
@@ -21,6 +22,7 @@ AT_FDCWD = -100
 RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "armv7l": 382, "ppc64le": 357, "s390x": 347, "riscv64": 276}
 
 FROZEN = (".maintenance", ".upkeep-freeze")
+ACCESS = "system.posix_acl_access"
 
 
 class TreeError(Exception):
@@ -52,13 +54,26 @@ def scan(root: str) -> dict[str, Entry]:
     return dict(_walk(root, ""))
 
 
+def entry(root: str, path: str) -> Entry | None:
+    """Return the Entry of one path below `root`, or None when nothing is there."""
+    try:
+        seen = os.lstat(os.path.join(root, path))
+        target = os.readlink(os.path.join(root, path)) if stat.S_ISLNK(seen.st_mode) else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _entry(seen, target)
+
+
 def clone(source: str, target: str, *, timeout: float = 3600.0) -> str:
     """Copy a tree with owners, modes, times, links and attributes; shares blocks where the filesystem can.
 
     Returns the method. Raises CommandFailed.
     """
     os.makedirs(target, mode=0o700)
-    command.run(["cp", "-a", "--reflink=auto", source + "/.", target + "/"], timeout=timeout)
+    done = command.run(["cp", "-a", "--reflink=auto", source + "/.", target + "/"], timeout=timeout, check=False)
+    # A site at work removes its own temporary files while they are copied.
+    if done.code != 0 and not all(line.endswith(": No such file or directory") for line in done.err.splitlines()):
+        raise command.CommandFailed(f"cp ended with exit code {done.code}: {command.last_line(done.err)}")
     shutil.copystat(source, target)
     return "cp --reflink=auto"
 
@@ -73,7 +88,7 @@ def link_farm(source: str, target: str) -> int:
     paths = scan(source)
     for path in sorted(paths):
         _place(source, target, path, paths[path])
-    _restore_folder(source, target)
+    _restore_folders(source, target, ["", *(path for path in paths if paths[path].kind == "folder")])
     return len(paths)
 
 
@@ -83,51 +98,48 @@ def bring_up_to_date(source: str, target: str, untouched: Callable[[str], bool])
     Returns the paths that were brought over.
     """
     now, there = scan(source), scan(target)
-    changed = []
-    for path in sorted(now):
-        if not untouched(path) or path in FROZEN:
-            continue
-        entry, other = now[path], there.get(path)
-        if other is not None and (entry.inode == other.inode or (entry.kind == "folder" and other.kind == "folder")):
-            continue
-        if other is not None:
+    wanted = {path for path in {*now, *there} if untouched(path) and path not in FROZEN}
+    gone = [path for path in there if path in wanted and path not in now]
+    new, folders = [], []
+    for path in sorted(wanted & set(now)):
+        seen, other = now[path], there.get(path)
+        folder = seen.kind == "folder"
+        if other is None or seen.kind != other.kind or (not folder and seen.inode != other.inode):
+            new.append(path)
+        if folder and (other is None or (seen.mode, seen.group) != (other.mode, other.group)):
+            folders.append(path)
+    with _writable(target, [*gone, *new]):
+        for path in sorted(gone, reverse=True):
             remove(os.path.join(target, path))
-        _place(source, target, path, entry)
-        changed.append(path)
-    for path in sorted(set(there) - set(now), reverse=True):
-        if untouched(path) and path not in FROZEN:
-            remove(os.path.join(target, path))
-            changed.append(path)
-    return changed
+        for path in new:
+            if path in there:
+                remove(os.path.join(target, path))
+            _place(source, target, path, now[path])
+    _restore_folders(source, target, folders)
+    return sorted({*gone, *new, *folders})
 
 
 def put_in(source: str, target: str, paths: list[str], before: dict[str, Entry]) -> None:
     """Put copies of `paths` of tree `source` into tree `target`; a path that `source` lacks is removed.
 
-    A path that was there `before` keeps its mode and group; a new one takes the group of its folder.
+    A path that was there `before` keeps its mode, group and access list; a new one takes the group of its folder.
     """
-    for path in sorted(paths):
-        start, end = os.path.join(source, path), os.path.join(target, path)
-        if not os.path.lexists(start):
-            continue
-        old = before.get(path)
-        if os.path.isdir(start) and not os.path.islink(start):
-            if os.path.islink(end) or (os.path.lexists(end) and not os.path.isdir(end)):
-                os.unlink(end)
-            if not os.path.isdir(end):
-                os.mkdir(end)
-        else:
-            _replace_file(start, end)
-        if not os.path.islink(end):
-            os.chmod(end, old.mode if old else stat.S_IMODE(os.lstat(start).st_mode))
-        group = old.group if old else os.stat(os.path.dirname(end)).st_gid
-        if os.lstat(end).st_gid != group:
-            os.chown(end, -1, group, follow_symlinks=False)
-            if old and not os.path.islink(end):
-                os.chmod(end, old.mode)  # a change of group clears the set-group-id bit
-    for path in sorted(paths, reverse=True):
-        if not os.path.lexists(os.path.join(source, path)):
+    there = [path for path in sorted(paths) if os.path.lexists(os.path.join(source, path))]
+    with _writable(target, paths):
+        for path in sorted(set(paths) - set(there), reverse=True):
             remove(os.path.join(target, path))
+        access = {path: _access(os.path.join(target, path)) for path in there}
+        for path in there:
+            _copy(os.path.join(source, path), os.path.join(target, path))
+        # Folders after what is in them: their own mode may forbid to write there.
+        groups: dict[str, int] = {}
+        for path in there:
+            old, folder = before.get(path), os.path.dirname(path)
+            groups[path] = old.group if old else groups.get(folder, os.stat(os.path.join(target, folder)).st_gid)
+        for path in reversed(there):
+            _give(source, target, path, before.get(path), groups[path])
+            if access[path] and before.get(path):
+                os.setxattr(os.path.join(target, path), ACCESS, access[path])
 
 
 def exchange(one: str, other: str) -> None:
@@ -138,8 +150,7 @@ def exchange(one: str, other: str) -> None:
         raise TreeError(f"no atomic exchange is known for a {platform.machine()} machine")
     done = libc.syscall(number, AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
     if done != 0:
-        number = ctypes.get_errno()
-        raise TreeError(f"the trees cannot be exchanged: {os.strerror(number)}")
+        raise TreeError(f"the trees cannot be exchanged: {os.strerror(ctypes.get_errno())}")
 
 
 def can_exchange(folder: str) -> str:
@@ -161,21 +172,33 @@ def can_exchange(folder: str) -> str:
 def obstacles(root: str, paths: dict[str, Entry]) -> list[str]:
     """Return why this tree cannot be exchanged as its owner: other filesystems inside, files of other owners."""
     found = []
-    device = os.stat(root).st_dev
-    parent = os.path.dirname(root)
-    if os.stat(parent).st_dev != device:
+    seen, parent = os.stat(root), os.path.dirname(root)
+    if os.stat(parent).st_dev != seen.st_dev:
         found.append(f"{root} is a filesystem of its own")
-    if not os.access(parent, os.W_OK):
-        found.append(f"{parent} cannot be written by the site's owner")
     me = os.geteuid()
-    foreign = sorted(path for path, entry in paths.items() if entry.owner != me)
+    for folder in (parent, root):
+        if not os.access(folder, os.W_OK, effective_ids=True):
+            found.append(f"{folder} cannot be written by the site's owner")
+    foreign = sorted(path for path, held in paths.items() if held.owner != me)
+    if seen.st_uid != me:
+        foreign.insert(0, root)
     if foreign and me != 0:
-        found.append("%d files belong to somebody else, such as %s" % (len(foreign), foreign[0]))
+        found.append(f"{len(foreign)} files belong to somebody else, such as {foreign[0]}")
+    groups = {os.getegid(), *os.getgroups()}
+    others = sorted(path for path, held in paths.items() if held.kind == "folder" and held.group not in groups)
+    if others and me != 0:
+        found.append(f"{len(others)} folders belong to a group in which the site's owner is not, such as {others[0]}")
     mounts = [
-        path for path, entry in paths.items() if entry.kind == "folder" and os.path.ismount(os.path.join(root, path))
+        path for path, held in paths.items() if held.kind == "folder" and os.path.ismount(os.path.join(root, path))
     ]
     found += [f"{path} is a filesystem of its own" for path in sorted(mounts)]
     return found
+
+
+def leads_out(path: str, link: Entry) -> bool:
+    """Whether a path is a link that leads out of its tree, or back into it by its full name: a copy's would, too."""
+    end = os.path.normpath(os.path.join(os.path.dirname(path), link.target))
+    return link.kind == "link" and (os.path.isabs(link.target) or end.split("/")[0] == "..")
 
 
 def in_unit(path: str, units: list[str]) -> bool:
@@ -189,39 +212,52 @@ def in_unit(path: str, units: list[str]) -> bool:
 def remove(path: str) -> None:
     """Remove a file or a whole folder; nothing there is fine. Links are removed, not followed."""
     try:
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, onerror=_unlock_and_retry)
-        else:
+        if not os.path.isdir(path) or os.path.islink(path):
             os.unlink(path)
-    except FileNotFoundError:
+            return
+        try:
+            shutil.rmtree(path, onerror=_fail_unless_gone)
+        except PermissionError:
+            # Modes of a client's tree are copied too.
+            _unlock(path)
+            shutil.rmtree(path, onerror=_fail_unless_gone)
+    except (FileNotFoundError, NotADirectoryError):
         pass
 
 
 def _walk(root: str, inside: str) -> Iterator[tuple[str, Entry]]:
-    with os.scandir(os.path.join(root, inside)) as entries:
-        listed = list(entries)
-    for entry in listed:
-        path = os.path.join(inside, entry.name)
+    try:
+        with os.scandir(os.path.join(root, inside)) as entries:
+            listed = list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        if not inside:
+            raise
+        return  # the site works on: a folder may go while we look
+    for found in listed:
+        path = os.path.join(inside, found.name)
         try:
-            seen = entry.stat(follow_symlinks=False)
-            target = os.readlink(entry.path) if stat.S_ISLNK(seen.st_mode) else ""
-        except FileNotFoundError:
-            continue  # the site works on: a file may go while we look
-        yield (
-            path,
-            Entry(
-                _kind(seen.st_mode),
-                seen.st_size,
-                seen.st_mtime_ns,
-                stat.S_IMODE(seen.st_mode),
-                seen.st_uid,
-                seen.st_gid,
-                seen.st_ino,
-                target,
-            ),
-        )
+            seen = found.stat(follow_symlinks=False)
+            target = os.readlink(found.path) if stat.S_ISLNK(seen.st_mode) else ""
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINVAL):
+                continue  # and so may a file, or a link become one
+            raise
+        yield path, _entry(seen, target)
         if stat.S_ISDIR(seen.st_mode):
             yield from _walk(root, path)
+
+
+def _entry(seen: os.stat_result, target: str) -> Entry:
+    return Entry(
+        _kind(seen.st_mode),
+        seen.st_size,
+        seen.st_mtime_ns,
+        stat.S_IMODE(seen.st_mode),
+        seen.st_uid,
+        seen.st_gid,
+        seen.st_ino,
+        target,
+    )
 
 
 def _kind(mode: int) -> str:
@@ -232,11 +268,10 @@ def _kind(mode: int) -> str:
     return "file" if stat.S_ISREG(mode) else "special"
 
 
-def _place(source: str, target: str, path: str, entry: Entry) -> None:
+def _place(source: str, target: str, path: str, seen: Entry) -> None:
     start, end = os.path.join(source, path), os.path.join(target, path)
-    if entry.kind == "folder":
-        os.makedirs(end, exist_ok=True)
-        _restore_folder(start, end)
+    if seen.kind == "folder":
+        os.makedirs(end, mode=0o700, exist_ok=True)
         return
     try:
         os.link(start, end, follow_symlinks=False)
@@ -249,21 +284,81 @@ def _place(source: str, target: str, path: str, entry: Entry) -> None:
         raise
 
 
-def _restore_folder(source: str, target: str) -> None:
-    seen = os.stat(source)
-    if os.stat(target).st_gid != seen.st_gid:
-        os.chown(target, -1, seen.st_gid)
-    shutil.copystat(source, target)
+def _restore_folders(source: str, target: str, folders: list[str]) -> None:
+    """Give folders the group, mode and times of their originals: what is inside first, or it could not be reached."""
+    for path in sorted(folders, reverse=True):
+        start, end = os.path.join(source, path), os.path.join(target, path)
+        try:
+            seen = os.stat(start)
+        except FileNotFoundError:
+            continue  # it went while we looked, and bring_up_to_date follows
+        if os.stat(end).st_gid != seen.st_gid:
+            os.chown(end, -1, seen.st_gid)
+        shutil.copystat(start, end)
 
 
-def _replace_file(start: str, end: str) -> None:
-    remove(end)
-    shutil.copy2(start, end, follow_symlinks=False)
+def _copy(start: str, end: str) -> None:
+    """Put a copy of a file or link, or an empty folder, in the place of whatever is there."""
+    folder = os.path.isdir(start) and not os.path.islink(start)
+    if not (folder and os.path.isdir(end) and not os.path.islink(end)):
+        remove(end)
+        if folder:
+            os.mkdir(end, 0o700)
+        else:
+            shutil.copy2(start, end, follow_symlinks=False)
 
 
-def _unlock_and_retry(function: Callable[..., object], path: str, _: object) -> None:
-    """Remove what a missing write permission on its folder protects: modes of a client's tree are copied too."""
-    os.chmod(os.path.dirname(path), 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        os.chmod(path, 0o700)
-    function(path)
+def _give(source: str, target: str, path: str, old: Entry | None, group: int) -> None:
+    """Give a path its group and mode: those it had, where it was the same kind of thing."""
+    seen, end = os.lstat(os.path.join(source, path)), os.path.join(target, path)
+    made = os.lstat(end)
+    if made.st_gid != group:
+        try:
+            os.chown(end, -1, group, follow_symlinks=False)
+        except PermissionError as error:
+            raise TreeError(f"{path} belongs to the group {group}, in which the site's owner is not") from error
+    if not os.path.islink(end):
+        # After the group: a change of group clears the set-group-id bit. A new folder has inherited that bit.
+        fresh = stat.S_IMODE(seen.st_mode) | (made.st_mode & stat.S_ISGID)
+        os.chmod(end, old.mode if old and old.kind == _kind(seen.st_mode) else fresh)
+
+
+def _access(path: str) -> bytes:
+    """Return a path's POSIX access list as the kernel keeps it, or nothing when it has none."""
+    try:
+        return os.getxattr(path, ACCESS, follow_symlinks=False)
+    except OSError:
+        return b""
+
+
+@contextlib.contextmanager
+def _writable(target: str, paths: list[str]) -> Iterator[None]:
+    """Let folders take and give these paths although their owner has protected them, and protect them again."""
+    protected = {}
+    for folder in sorted({os.path.dirname(path) for path in paths}):
+        path = os.path.join(target, folder)
+        if os.path.isdir(path) and not os.path.islink(path):
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+            if mode & stat.S_IRWXU != stat.S_IRWXU:
+                protected[path] = mode
+                os.chmod(path, mode | stat.S_IRWXU)
+    try:
+        yield
+    finally:
+        for path in sorted(protected, reverse=True):
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.chmod(path, protected[path])
+
+
+def _unlock(folder: str) -> None:
+    os.chmod(folder, stat.S_IRWXU)
+    for inside, folders, _ in os.walk(folder):
+        for name in folders:
+            path = os.path.join(inside, name)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
+
+
+def _fail_unless_gone(_: object, __: str, failure: tuple[object, BaseException, object]) -> None:
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from . import command, wordpress_php
+from . import command, tree, wordpress_php
 from .database import Credentials, Database, quoted
 from .lease import write_whole
 from .site import Site
@@ -37,6 +37,7 @@ class Configuration:
     multisite: bool
     debug_log: str
     php: str
+    plugins: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,26 +58,28 @@ class Place:
         argv = [self.site.programs["php"]]
         if self.staging:
             argv += ["-d", "auto_prepend_file=" + self.environment["UPKEEP_STAGING_PREPEND"]]
+            argv += ["-d", "sendmail_path=/bin/true", "-d", "allow_url_fopen=0"]
         target = self.site.production()
-        asked = {"host": target.host, "https": target.scheme == "https"}
-        asked.update(request or {})
+        asked = {"host": target.host, "https": target.scheme == "https", **(request or {})}
+        # Where there are proxies that lead nowhere, these hosts are let out.
+        surroundings = {**self.environment, "no_proxy": ",".join(asked.get("may_ask", []))}
         try:
             done = command.run(
                 [*argv, program, self.root, name],
                 timeout=timeout,
                 stdin=json.dumps(asked),
-                extra_environment=self.environment,
+                extra_environment=surroundings,
                 check=False,
             )
         except command.CommandFailed as error:
             raise WordPressError(str(error)) from error
-        lines = [line for line in done.out.splitlines() if line.startswith(wordpress_php.MARK)]
-        if not lines:
-            raise WordPressError(f"PHP gave no answer to {name!r}: {command.last_line(done.err)}")
-        answer: dict[str, Any] = json.loads(lines[-1][len(wordpress_php.MARK) :])
+        answer = _answer(done.out)
+        if answer is None:
+            raise WordPressError(
+                f"PHP gave no answer to {name!r} (exit code {done.code}): {command.last_line(done.err)}"
+            )
         if not answer.get("ok"):
-            said = answer.get("fatal") or "; ".join(answer.get("said", [])[-2:]) or "no reason given"
-            raise WordPressError(f"WordPress failed at {name!r}: {str(said)[:400]}")
+            raise WordPressError(f"WordPress failed at {name!r}: {_failure(answer)[:400]}")
         return answer
 
 
@@ -89,18 +92,16 @@ def configuration(site: Site, folder: str) -> Configuration:
     """Read wp-config.php. Raises WordPressError when there is none or it names no database."""
     answer = production(site, folder).php("configuration", timeout=60)
     if not answer["name"] or not answer["user"]:
-        raise WordPressError("{} names no database".format(answer["path"]))
-    debug_log = answer["debug_log"]
-    if debug_log is True or debug_log == 1 or str(debug_log).lower() == "true":
-        debug_log = os.path.join(answer["content"], "debug.log")
+        raise WordPressError(f"{answer['path']} names no database")
     return Configuration(
         credentials=Credentials(answer["name"], answer["user"], answer["password"], answer["host"]),
         path=answer["path"],
         prefix=answer["prefix"],
         content=os.path.normpath(answer["content"]),
         multisite=answer["multisite"],
-        debug_log=debug_log if isinstance(debug_log, str) and debug_log.startswith("/") else "",
+        debug_log=answer["debug_log"] if answer["debug_log"].startswith("/") else "",
         php=answer["php"],
+        plugins=answer["plugins"] and os.path.normpath(answer["plugins"]),
     )
 
 
@@ -131,16 +132,39 @@ def versions(root: str, database: Database, prefix: str) -> dict[str, Any]:
 
 def core_version(root: str) -> str:
     """Return the version that wp-includes/version.php states, or "" when it is not there."""
-    found = re.search(r"""\$wp_version\s*=\s*['"]([^'"]+)""", _head(os.path.join(root, "wp-includes", "version.php")))
+    return stated_core_version(_head(os.path.join(root, "wp-includes", "version.php")))
+
+
+def stated_core_version(text: str) -> str:
+    """Return the version that this text of version.php states, or ""."""
+    found = re.search(r"""\$wp_version\s*=\s*['"]([^'"]+)""", text)
     return found.group(1) if found else ""
 
 
-def installed(observed: dict[str, Any], kind: str, slug: str) -> str:
-    """Return the installed version of one core, plugin or theme from versions(), or ""."""
+def wanted_db_version(root: str) -> str:
+    """Return the database version that these files of WordPress want, or "" when they do not say."""
+    found = re.search(r"\$wp_db_version\s*=\s*(\d+)", _head(os.path.join(root, "wp-includes", "version.php")))
+    return found.group(1) if found else ""
+
+
+def header(head: str, name: str) -> str:
+    """Return one field of the comment at the head of a plugin or theme, or "", as get_file_data() reads it."""
+    pattern = rf"^(?:[ \t]*<\?php)?[ \t/*#@]*{re.escape(name)}:(.*)$"
+    found = re.search(pattern, head.replace("\r", "\n"), re.MULTILINE | re.IGNORECASE)
+    return re.sub(r"\s*(?:\*/|\?>).*", "", found.group(1)).strip()[:120] if found else ""
+
+
+def installed(observed: dict[str, Any], kind: str, slug: str, file: str = "") -> str:
+    """Return the installed version of one core, plugin or theme from versions(), or "".
+
+    A folder may hold several plugins: where it is known, the file says which is meant.
+    """
     if kind == "core":
         return str(observed["core"])
     if kind == "theme":
         return str(observed["themes"].get(slug, {}).get("version", ""))
+    if file:
+        return str(observed["plugins"].get(file, {}).get("version", ""))
     return next((str(plugin["version"]) for plugin in observed["plugins"].values() if plugin["slug"] == slug), "")
 
 
@@ -153,19 +177,47 @@ def unit(kind: str, slug: str, file: str = "") -> list[str]:
     return ["wp-content/plugins/" + (slug if "/" in file or not file else file)]
 
 
+def code_links(paths: dict[str, tree.Entry]) -> list[str]:
+    """Return the links among a site's code that lead out of its tree: an update of a copy would follow them."""
+    code = [*unit("core", ""), "wp-content/plugins", "wp-content/themes", "wp-content/mu-plugins", "wp-content/upgrade"]
+    return sorted(
+        path
+        for path, seen in paths.items()
+        if tree.leads_out(path, seen) and (path == "wp-content" or tree.in_unit(path, code))
+    )
+
+
 def cookies(answer: dict[str, Any]) -> str:
     """Write the Cookie header for a session that `sign-in` made."""
-    return "; ".join(
-        "{}={}".format(name, value.replace("|", "%7C")) for name, value in sorted(answer["cookies"].items())
+    return "; ".join(f"{name}={value.replace('|', '%7C')}" for name, value in sorted(answer["cookies"].items()))
+
+
+def _answer(out: str) -> dict[str, Any] | None:
+    """Return the last answer of our PHP among whatever else was printed, or None."""
+    lines = [line for line in out.split("\n") if line.startswith(wordpress_php.MARK)]
+    try:
+        answer = json.loads(lines[-1][len(wordpress_php.MARK) :]) if lines else None
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _failure(answer: dict[str, Any]) -> str:
+    """Say why an answer is not ok. PHP that ends without a fatal error was ended by somebody's exit()."""
+    if answer.get("fatal"):
+        return str(answer["fatal"])
+    where = f" while {answer['at']}" if answer.get("at") else ""
+    said = "; ".join(str(line) for line in answer.get("said", [])[-2:])
+    return f"PHP was ended{where}, as exit() in a plugin, a theme or wp-config.php does" + (
+        f". It said: {said}" if said else ""
     )
 
 
 def _options(database: Database, prefix: str) -> dict[str, str]:
     wanted = "'active_plugins', 'db_version', 'stylesheet', 'template'"
     rows = database.query(
-        "SELECT option_name, REPLACE(option_value, '\\n', ' ') FROM {} WHERE option_name IN ({})".format(
-            quoted(prefix + "options"), wanted
-        )
+        f"SELECT option_name, REPLACE(option_value, '\\n', ' ') FROM {quoted(prefix + 'options')}"  # noqa: S608 - a quoted name
+        f" WHERE option_name IN ({wanted})"
     )
     return {row[0]: row[1] for row in rows if len(row) > 1}
 
@@ -179,9 +231,9 @@ def _plugins(folder: str) -> dict[str, dict[str, str]]:
     found = {}
     for path, file in _php_files(folder):
         head = _head(path)
-        name = _field(head, "Plugin Name")
+        name = header(head, "Plugin Name")
         if name:
-            found[file] = {"name": name, "version": _field(head, "Version")}
+            found[file] = {"name": name, "version": header(head, "Version")}
     return found
 
 
@@ -200,8 +252,8 @@ def _themes(folder: str) -> dict[str, str]:
     themes = {}
     for slug in _names(folder):
         head = _head(os.path.join(folder, slug, "style.css"))
-        if _field(head, "Theme Name"):
-            themes[slug] = _field(head, "Version")
+        if header(head, "Theme Name"):
+            themes[slug] = header(head, "Version")
     return themes
 
 
@@ -218,8 +270,3 @@ def _head(path: str) -> str:
             return file.read(HEADER_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _field(head: str, name: str) -> str:
-    found = re.search(rf"^[ \t/*#@]*{re.escape(name)}:(.*)$", head, re.MULTILINE | re.IGNORECASE)
-    return re.sub(r"\s*(?:\*/|\?>).*", "", found.group(1)).strip()[:120] if found else ""

@@ -25,32 +25,44 @@ error_reporting(E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERRO
 ob_start();
 register_shutdown_function(function () {
     global $upkeep_answer;
-    while (ob_get_level()) { ob_end_clean(); }
+    while (ob_get_level() && @ob_end_clean()) {}
     $error = error_get_last();
     $deadly = [E_ERROR, E_PARSE, E_CORE_ERROR, E_COMPILE_ERROR, E_USER_ERROR, E_RECOVERABLE_ERROR];
     if ($error && in_array($error['type'], $deadly, true)) {
         $upkeep_answer['ok'] = false;
         $upkeep_answer['fatal'] = strtok($error['message'], "\n") . ' in ' . $error['file'] . ':' . $error['line'];
     }
-    fwrite(STDOUT, "\nUPKEEP-ANSWER:" . json_encode($upkeep_answer, JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE) . "\n");
+    fwrite(STDOUT, "\nUPKEEP-ANSWER:" . json_encode($upkeep_answer, JSON_UNESCAPED_SLASHES | JSON_INVALID_UTF8_SUBSTITUTE | JSON_PARTIAL_OUTPUT_ON_ERROR) . "\n");
 });
 
 if ($upkeep_command === 'configuration') {
-    // wp-config.php ends by loading WordPress. Everything else in it may be needed (getenv, includes), so it is run without that line.
+    // wp-config.php ends by loading WordPress. Everything before that may be needed (getenv, includes), so it is run up to there.
+    $upkeep_answer['at'] = 'running wp-config.php';
     $path = is_file("$upkeep_root/wp-config.php") ? "$upkeep_root/wp-config.php" : dirname($upkeep_root) . '/wp-config.php';
     $source = @file_get_contents($path);
     if ($source === false) { $upkeep_answer['fatal'] = 'wp-config.php cannot be read'; exit; }
-    $source = preg_replace('~^\s*(?:require|include)(?:_once)?\b[^;]*wp-settings\.php[^;]*;~m', '', $source);
+    $source = preg_replace('~\b(?:require|include)(?:_once)?\b[^;]*wp-settings\.php[^;]*;~', ' return;', $source);
+    $source = preg_replace('~^(?:\xEF\xBB\xBF)?\s*<\?php\b~', '', $source, 1, $opened);
     $source = str_replace(['__FILE__', '__DIR__'], [var_export($path, true), var_export(dirname($path), true)], $source);
     $_SERVER += ['HTTP_HOST' => $upkeep_request['host'] ?? 'localhost', 'REQUEST_URI' => '/', 'SERVER_NAME' => 'localhost', 'REMOTE_ADDR' => '127.0.0.1'];
     if (!defined('ABSPATH')) { define('ABSPATH', $upkeep_root . '/'); }
-    eval('?>' . $source);
+    try {
+        eval($opened ? $source : '?>' . $source);
+    } catch (Throwable $error) {
+        // Its message may quote a line of the file, and with it a password.
+        $upkeep_answer['fatal'] = basename($path) . ' cannot be run: ' . get_class($error) . ' in line ' . $error->getLine();
+        exit;
+    }
     $value = fn($name, $default = '') => defined($name) ? constant($name) : $default;
+    $content = (string) $value('WP_CONTENT_DIR', $upkeep_root . '/wp-content');
+    // As wp_debug_mode() reads it: without WP_DEBUG there is no log of WordPress's own.
+    $log = $value('WP_DEBUG', false) ? $value('WP_DEBUG_LOG', false) : false;
+    $log = in_array(strtolower((string) $log), ['true', '1'], true) ? "$content/debug.log" : (is_string($log) ? $log : '');
     $upkeep_answer += [
-        'path' => $path, 'name' => $value('DB_NAME'), 'user' => $value('DB_USER'), 'password' => $value('DB_PASSWORD'),
-        'host' => $value('DB_HOST', 'localhost'), 'prefix' => $table_prefix ?? 'wp_',
-        'content' => $value('WP_CONTENT_DIR', $upkeep_root . '/wp-content'), 'plugins' => $value('WP_PLUGIN_DIR'),
-        'multisite' => (bool) $value('MULTISITE', false), 'debug_log' => $value('WP_DEBUG_LOG', false), 'php' => PHP_VERSION,
+        'path' => $path, 'name' => (string) $value('DB_NAME'), 'user' => (string) $value('DB_USER'),
+        'password' => (string) $value('DB_PASSWORD'), 'host' => (string) $value('DB_HOST', 'localhost'),
+        'prefix' => (string) ($table_prefix ?? 'wp_'), 'content' => $content, 'plugins' => (string) $value('WP_PLUGIN_DIR'),
+        'multisite' => (bool) $value('MULTISITE', false), 'debug_log' => $log, 'php' => PHP_VERSION,
     ];
     $upkeep_answer['ok'] = true;
     exit;
@@ -86,6 +98,7 @@ define('WP_USE_THEMES', false);
 define('CORE_UPGRADE_SKIP_NEW_BUNDLED', true);
 if ($upkeep_command === 'migrate') { define('WP_INSTALLING', true); }
 set_error_handler(fn($number, $text) => (bool) preg_match('~^Constant \w+ already defined~', $text), E_WARNING);
+$upkeep_answer['at'] = 'loading WordPress';
 require $upkeep_root . '/wp-load.php';
 require_once ABSPATH . 'wp-admin/includes/admin.php';
 require_once ABSPATH . 'wp-admin/includes/upgrade.php';
@@ -116,7 +129,14 @@ $upkeep_package = function ($zip) {   // WordPress deletes the package that it i
 };
 $upkeep_error = fn($result) => is_wp_error($result) ? $result->get_error_message() : (($result === false || $result === null) ? 'WordPress gave no reason' : '');
 
+$upkeep_answer['at'] = '';
 switch ($upkeep_command) {
+case 'where':
+    // What this WordPress would write to: asked of a staging copy before any plugin runs in it.
+    $upkeep_answer['database'] = $wpdb->get_var('SELECT DATABASE()');
+    $upkeep_answer['folders'] = [ABSPATH, WP_CONTENT_DIR, WP_PLUGIN_DIR, get_theme_root()];
+    $upkeep_answer['ok'] = true;
+    break;
 case 'offers':
     foreach (['update_core', 'update_plugins', 'update_themes'] as $name) { delete_site_transient($name); }
     wp_version_check([], true);
@@ -143,6 +163,7 @@ case 'offers':
 case 'apply':
     $upkeep_answer['results'] = [];
     foreach ($upkeep_request['changes'] as $change) {
+        $upkeep_answer['at'] = "updating $change[kind] $change[slug]";
         $package = $upkeep_package($change['zip']);
         $skin = new Upkeep_Skin();
         if ($change['kind'] === 'core') {
@@ -180,6 +201,7 @@ case 'migrate':
     wp_cache_flush();
     $upkeep_answer['to'] = (int) $wpdb->get_var("SELECT option_value FROM $wpdb->options WHERE option_name = 'db_version'");
     $upkeep_answer['ok'] = $upkeep_answer['to'] === (int) $wp_db_version;
+    if (!$upkeep_answer['ok']) { $upkeep_answer['fatal'] = "the database has version $upkeep_answer[to] and WordPress wants $wp_db_version"; }
     break;
 case 'sign-in':
     // A session of an administrator who is there already, on this host only and for minutes: no account is made.
@@ -212,10 +234,12 @@ define('DB_NAME', getenv('UPKEEP_STAGING_DATABASE'));
 define('DISABLE_WP_CRON', true);
 if (PHP_SAPI !== 'cli') { define('WP_HTTP_BLOCK_EXTERNAL', true); }
 define('AUTOMATIC_UPDATER_DISABLED', true);
-if (getenv('UPKEEP_STAGING_CONTENT')) { define('WP_CONTENT_DIR', getenv('UPKEEP_STAGING_CONTENT')); }
+define('WP_CONTENT_DIR', getenv('UPKEEP_STAGING_CONTENT'));
+define('WP_PLUGIN_DIR', WP_CONTENT_DIR . '/plugins');
+define('WP_DEBUG_LOG', getenv('UPKEEP_STAGING_LOG'));
 if (getenv('UPKEEP_STAGING_HTTPS') && PHP_SAPI !== 'cli') { $_SERVER['HTTPS'] = 'on'; $_SERVER['SERVER_PORT'] = '443'; }
 set_error_handler(function ($number, $text) {
-    return (bool) preg_match('~^Constant (DB_NAME|DISABLE_WP_CRON|WP_HTTP_BLOCK_EXTERNAL|AUTOMATIC_UPDATER_DISABLED|WP_CONTENT_DIR) already defined~', $text);
+    return (bool) preg_match('~^Constant (DB_NAME|DISABLE_WP_CRON|WP_HTTP_BLOCK_EXTERNAL|AUTOMATIC_UPDATER_DISABLED|WP_CONTENT_DIR|WP_PLUGIN_DIR|WP_DEBUG_LOG) already defined~', $text);
 }, E_WARNING);
 if (PHP_SAPI !== 'cli') {
     $wp_filter = [];
@@ -280,6 +304,7 @@ echo json_encode([
     'php' => PHP_VERSION, 'sapi' => PHP_SAPI, 'user' => function_exists('posix_geteuid') ? posix_geteuid() : null,
     'error_log' => (string) ini_get('error_log'), 'log_errors' => (bool) ini_get('log_errors'), 'memory_limit' => ini_get('memory_limit'),
     'opcache' => (bool) ($cache['opcache.enable'] ?? false), 'reset' => $reset,
+    'may_reset' => function_exists('opcache_reset') && strpos(__FILE__, (string) ($cache['opcache.restrict_api'] ?? '')) === 0,
     'validate_timestamps' => (bool) ($cache['opcache.validate_timestamps'] ?? true), 'revalidate_freq' => (int) ($cache['opcache.revalidate_freq'] ?? 2),
 ]);
 """

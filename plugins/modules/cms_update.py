@@ -77,6 +77,9 @@ def main() -> None:
             raise Stop(
                 "refused", "This run has no baseline: run preflight.yml and stage.yml first. Nothing was touched."
             )
+        if before.get("refusals"):
+            told = "; ".join(before["refusals"])
+            raise Stop("refused", f"This site cannot be updated safely: {told}. Nothing was touched.")
         configuration, database = baseline.opened_site(site, run)
         copy = staging.opened_staging(site, run, configuration)
         trial = rehearsal.Rehearsal(site, copy, configuration, given["probes"], before["verdict"]["probes"])
@@ -86,6 +89,8 @@ def main() -> None:
     def promote(site: Site, run: str) -> dict[str, Any]:
         if not run_state.load(site, run, "staged").get("delivered"):
             return {"outcome": "nothing-to-do", "evidence": {"delivered": []}}
+        if run_state.load(site, run, "promotion").get("state") == "confirmed":
+            return {"outcome": "nothing-to-do", "evidence": {"delivered": []}, "msg": "this run was promoted already"}
         evidence = promotion.promote(promotion.opened_promotion(site, run, given["probes"]))
         return {"evidence": evidence, "diff": {"before": evidence["before"], "after": evidence["after"]}}
 

@@ -67,6 +67,7 @@ options:
     description: Whether a restore point may be less than half of the one before.
     type: bool
     default: false
+author: [Upkeep]
 """
 
 EXAMPLES = r"""
@@ -82,11 +83,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-outcome: {description: done or refused., type: str, returned: always}
+manifest: {description: The manifest that was read., type: dict, returned: when O(state=read) found it}
+outcome: {description: "done after writing, refused for both.", type: str, returned: except when O(state=read) found it}
 evidence:
   description: "step, point, manifest, seconds."
   type: dict
-  returned: always
+  returned: except when O(state=read) found it
 """
 
 import json
@@ -194,9 +196,10 @@ def main() -> None:
             raise PointError(f"boto3 is not installed on the controller ({MISSING})")
         bucket = Bucket(Store.from_parameters(given["store"]), given["access_key"], given["secret_key"])
         if given["state"] == "read":
-            manifest, changed = found(bucket, given), False
-        else:
-            manifest, changed = written(bucket, given, write=not module.check_mode)
+            # No outcome: reading alone brings no step to its end.
+            manifest = found(bucket, given)
+            module.exit_json(changed=False, msg=message_of(given, manifest), manifest=manifest)
+        manifest, changed = written(bucket, given, write=not module.check_mode)
     except PointError as error:
         module.fail_json(
             msg=f"No restore point: {error}. The site was not touched.", outcome="refused", evidence=evidence
@@ -204,7 +207,7 @@ def main() -> None:
     except (BotoCoreError, ClientError) as error:
         message = f"No restore point: the store says: {str(error)[:300]}. The site was not touched."
         module.fail_json(msg=message, outcome="refused", evidence=evidence)
-    evidence.update(point=manifest.get("point", given["point"]), manifest=manifest, seconds=manifest.get("seconds", 0))
+    evidence.update(manifest=manifest, seconds=manifest.get("seconds", 0))
     module.exit_json(changed=changed, msg=message_of(given, manifest), outcome="done", evidence=evidence)
 
 

@@ -40,7 +40,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import promotion, run_state
+from ..module_utils import promotion, restoration, run_state
+from ..module_utils.clean_up import clean_up
 from ..module_utils.lease import read
 from ..module_utils.site import Site
 from ..module_utils.task import Stop, carry_out, options, probe_list
@@ -67,15 +68,17 @@ def main() -> None:
         evidence: dict[str, Any] = {}
         if recovering and run_state.load(site, run, "promotion"):
             evidence = promotion.recover(promotion.opened_promotion(site, run, module.params["probes"]))
+        elif recovering and run_state.load(site, run, restoration.STATE):
+            evidence = restoration.recover(restoration.opened_restoration(site, run, {}, module.params["probes"]))
         elif recovering:
             evidence = {"state": "untouched"}
-        begun = promotion.unfinished(site)
+        begun = [*promotion.unfinished(site), *restoration.unfinished(site)]
         if begun:
             raise Stop(
                 "refused",
                 f"The promotion of run {begun[0]} has neither ended nor been put back. Type: upkeep run --resume {site.client}",
             )
-        evidence["removed"] = promotion.clean_up(site, run)
+        evidence["removed"] = clean_up(site, run)
         return {"evidence": evidence, "changed": True}
 
     module.params["keep_lease"] = False

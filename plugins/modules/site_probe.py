@@ -37,13 +37,15 @@ outcome: {description: "done, busy, refused or unhealthy.", type: str, returned:
 evidence: {description: "Versions, verdict with every probe's result, headroom.", type: dict, returned: always}
 """
 
+import os
+import tempfile
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import baseline, run_state
+from ..module_utils import baseline, promotion, restoration, run_state
 from ..module_utils.lease import read, utc
-from ..module_utils.promotion import unfinished
 from ..module_utils.site import Site
 from ..module_utils.task import Stop, carry_out, options, probe_list
 
@@ -60,29 +62,35 @@ def main() -> None:
     )
     state = module.params["state"]
 
+    def look(site: Site, run: str) -> dict[str, Any]:
+        if not module.check_mode:
+            return baseline.take(site, run, module.params["probes"])
+        # Our PHP and the option file need a folder for as long as that takes.
+        with tempfile.TemporaryDirectory(prefix="upkeep-") as folder:
+            elsewhere = replace(site, elsewhere=folder)
+            os.mkdir(elsewhere.run_folder(run), 0o700)
+            return baseline.take(elsewhere, run, module.params["probes"])
+
     def work(site: Site, run: str) -> dict[str, Any]:
-        taken = baseline.take(site, run, module.params["probes"])
-        if state == "baseline":
-            lease = read(site)
-            if lease:
-                taken["lease"] = {"run": lease["run"], "expires": utc(float(str(lease["expires"])))}
-            interrupted = [other for other in unfinished(site) if other != run]
-            if interrupted:
-                raise Stop(
-                    "refused",
-                    f"Run {interrupted[0]} was interrupted in the middle of a promotion. Nothing was touched. Type: upkeep run --resume {site.client}",
-                )
+        interrupted = [*promotion.unfinished(site), *restoration.unfinished(site)] if state == "baseline" else []
+        if interrupted:
+            raise Stop(
+                "refused",
+                f"Run {interrupted[0]} was interrupted while it changed production. Nothing was touched."
+                f" Type: upkeep run --resume {site.client}",
+            )
+        taken = look(site, run)
+        lease = read(site)
+        if state == "baseline" and lease:
+            taken["lease"] = {"run": lease["run"], "expires": utc(float(str(lease["expires"])))}
         reasons = taken["verdict"]["reasons"]
         if reasons and module.params["must_be_healthy"]:
             raise Stop("unhealthy", f"The site is not healthy already: {reasons[0]}. Nothing was touched.", taken)
         if state == "baseline" and not module.check_mode:
-            obstacles = baseline.refusals(site, run, taken)
-            if obstacles and module.params["must_be_healthy"]:
-                raise Stop(
-                    "refused",
-                    "This site cannot be updated safely: {}. Nothing was touched.".format("; ".join(obstacles)),
-                    taken,
-                )
+            taken["refusals"] = baseline.refusals(site, run, taken)
+            if taken["refusals"] and module.params["must_be_healthy"]:
+                told = "; ".join(taken["refusals"])
+                raise Stop("refused", f"This site cannot be updated safely: {told}. Nothing was touched.", taken)
             run_state.store(site, run, "baseline", taken)
         return {"evidence": taken, "changed": False, "msg": "healthy" if not reasons else "; ".join(reasons)}
 

@@ -66,6 +66,7 @@ options:
     description: Seconds that the dump, and that the transfer, may take.
     type: int
     default: 5400
+author: [Upkeep]
 """
 
 EXAMPLES = r"""

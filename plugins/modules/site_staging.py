@@ -69,9 +69,7 @@ def main() -> None:
         if not verdict["healthy"]:
             raise Stop(
                 "unhealthy",
-                "The staging copy is not healthy before any update: {}. Production was not touched.".format(
-                    verdict["reasons"][0]
-                ),
+                f"The staging copy is not healthy before any update: {verdict['reasons'][0]}. Production was not touched.",
                 evidence,
             )
         return {"evidence": evidence}
@@ -80,7 +78,7 @@ def main() -> None:
         configuration, _ = baseline.opened_site(site, run)
         copy = staging.opened_staging(site, run, configuration)
         staging.stop_server(copy.folder)
-        copy.database.empty()
+        copy.database.leave()
         tree.remove(copy.folder)
         return {"evidence": {}}
 

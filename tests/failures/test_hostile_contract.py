@@ -311,7 +311,7 @@ def test_hostile_contract_words_of_a_file_cannot_forge_a_line_of_ours(tmp_path):
 def hostile_client(tmp_path):
     """A client's folder whose contract would run a command, if anything of it were run."""
     folder = tmp_path / "example"
-    shutil.copytree(SAMPLE.parent, folder)
+    shutil.copytree(SAMPLE.parent, folder, ignore=shutil.ignore_patterns("vault.yml"))
     marker = tmp_path / "it-ran"
     text = (folder / "contract.yml").read_text()
     text = text.replace("name: Example Bakery", f"name: \"{{{{ lookup('pipe', 'touch {marker}') }}}}\"")

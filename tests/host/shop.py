@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -38,6 +39,12 @@ class Shop:
     host: Host
     inventory: Path
     sockets: Path
+    bucket: str
+
+    @property
+    def store(self) -> Path:
+        """Return the machine's view of what lies in the store for this site."""
+        return self.lab.s3.data.parent / self.bucket / "example" / "shop"
 
     @property
     def workshop(self) -> Path:
@@ -79,12 +86,11 @@ class Shop:
 
     def points(self) -> list[str]:
         """Return the restore points that exist, oldest first."""
-        return sorted(path.stem for path in (self.lab.s3.data / "example" / "shop" / "points").glob("*.json"))
+        return sorted(path.stem for path in (self.store / "points").glob("*.json"))
 
     def manifest(self, point: str) -> dict[str, Any]:
         """Return a manifest as it lies in the store."""
-        path = self.lab.s3.data / "example" / "shop" / "points" / f"{point}.json"
-        value: dict[str, Any] = json.loads(path.read_text())
+        value: dict[str, Any] = json.loads((self.store / "points" / f"{point}.json").read_text())
         return value
 
     def restic(self, *arguments: str) -> Any:
@@ -95,10 +101,12 @@ class Shop:
             "AWS_ACCESS_KEY_ID": store.access_key,
             "AWS_SECRET_ACCESS_KEY": store.secret_key,
             "RESTIC_PASSWORD": self.secrets["site_snapshot_password"],
-            "RESTIC_REPOSITORY": f"s3:{store.endpoint}/{store.bucket}/example/shop/restic",
+            "RESTIC_REPOSITORY": f"s3:{store.endpoint}/{self.bucket}/example/shop/restic",
             "RESTIC_CACHE_DIR": str(self.sockets / "restic"),
         }
-        done = subprocess.run(["restic", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(
+            ["restic", *arguments], env=environment, capture_output=True, text=True, timeout=120, check=True
+        )
         return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
     def programs(self, **paths: str) -> None:
@@ -106,10 +114,8 @@ class Shop:
         path = self.inventory / "contract.yml"
         text = path.read_text()
         for name, program in paths.items():
-            plain = {"mariadb_dump": "mariadb-dump"}.get(name, name)
-            line = f"          {name}: {plain}\n"
-            assert line in text, f"the example's contract names no program {name}"
-            text = text.replace(line, f"          {name}: {program}\n")
+            text, changed = re.subn(rf"(?m)^( +{name}: )\S+$", rf"\g<1>{program}", text)
+            assert changed == 1, f"the example's contract names no program {name}"
         path.write_text(text)
 
     def install(self, path: str, script: str) -> str:
@@ -118,21 +124,28 @@ class Shop:
         return path
 
 
-def shop_of(lab: Lab, name: str, inventory: Path, sockets: Path) -> Shop:
-    """Bring the host back to the template, empty the store, and make a client's folder for it."""
-    lab.reset(name)
-    lab.s3.clear()
+def shop_of(lab: Lab, name: str, inventory: Path, sockets: Path, *, reset: bool = True) -> Shop:
+    """Bring the host back to the template, and make a client's folder for it that names a bucket of its own.
+
+    Without `reset`, for tests that only look at the site, no more than our own traces are removed.
+    """
+    if reset:
+        lab.reset(name)
     host = lab.host(name)
-    write_inventory(lab, host, inventory)
-    return Shop(lab, host, inventory, sockets)
+    if not reset:
+        host.run(["rm", "-rf", f"{Path(host.root).parent}/.upkeep"], check=True)
+    bucket = f"test-{secrets.token_hex(6)}"
+    write_inventory(lab, host, inventory, bucket)
+    return Shop(lab, host, inventory, sockets, bucket)
 
 
-def write_inventory(lab: Lab, host: Host, folder: Path) -> None:
-    """Copy the sample client and let it name this lab's addresses and keys."""
+def write_inventory(lab: Lab, host: Host, folder: Path, bucket: str) -> None:
+    """Copy the sample client and let it name this lab's addresses and keys, and a bucket that does not exist yet."""
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("vault.yml", "vault.password"))
     contract = (folder / "contract.yml").read_text()
     assert SERVED_BY_DEMO in contract
-    (folder / "contract.yml").write_text(contract.replace(SERVED_BY_DEMO, lab.s3.endpoint.removeprefix("http://")))
+    contract = contract.replace(SERVED_BY_DEMO, lab.s3.endpoint.removeprefix("http://"))
+    (folder / "contract.yml").write_text(contract.replace("bucket: upkeep-example", f"bucket: {bucket}"))
     hosts = yaml.safe_load((folder / "hosts.yml").read_text())
     hosts["all"]["hosts"]["shop"] |= {
         "ansible_host": host.address,

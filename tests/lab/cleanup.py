@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -32,6 +33,8 @@ def sweep(instance: Instance) -> None:
     _unmount_below(instance.folder)
     if instance.folder.exists():
         shutil.rmtree(instance.folder)
+    with contextlib.suppress(OSError):  # the last lab takes the group of all labs with it
+        (cgroup_root() / "upkeep-lab").rmdir()
     say(f"lab {instance.name} is gone")
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from tests.lab import releases
+from tests.lab.ceph import USERS, Ceph
 from tests.lab.cleanup import left_overs, purge
 from tests.lab.lab import Lab
 from tests.lab.layout import LabError
@@ -38,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         if instance:
             sub.add_argument(
-                "--instance", default="demo", choices=("demo", "test", "bench"), help="which lab (default: demo)"
+                "--instance", default="demo", metavar="NAME", help="which lab: demo, test, bench, … (default: demo)"
             )
         sub.set_defaults(function=function)
         return sub
@@ -70,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("s3", _service, "show the store's address and key, or stop, start, pause, resume, clear it")
     sub.add_argument("action", choices=("show", "stop", "start", "pause", "resume", "clear"))
     sub.set_defaults(service="s3")
+    sub = command("ceph", _ceph, "a real Ceph as store: make it, remove it, or show its address and keys")
+    sub.add_argument("action", choices=("up", "down", "show"))
     sub = command("releases", _releases, "build the cache of releases and list them", instance=False)
     sub.add_argument("--json", action="store_true")
     command("purge", _purge, "remove every lab, the template and all caches", instance=False)
@@ -148,6 +151,18 @@ def _service(arguments: argparse.Namespace) -> None:
         )
     else:
         getattr(lab.mirror if arguments.service == "mirror" else lab.s3, arguments.action)()
+
+
+def _ceph(arguments: argparse.Namespace) -> None:
+    ceph = Ceph(Lab(arguments.instance).instance)
+    if arguments.action == "up":
+        ceph.up()
+    elif arguments.action == "down":
+        ceph.down()
+    else:
+        users = {user: dict(zip(("access_key", "secret_key"), ceph.key(user), strict=True)) for user in USERS}
+        shown = {"endpoint": ceph.endpoint, "running": ceph.running, "bucket": ceph.bucket, "region": ceph.region}
+        print(json.dumps({**shown, "users": users}, indent=1))
 
 
 def _releases(arguments: argparse.Namespace) -> None:

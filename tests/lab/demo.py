@@ -22,7 +22,6 @@ from tests.lab.cleanup import left_overs
 from tests.lab.client import client_folder, secret_file
 from tests.lab.lab import Lab
 from tests.lab.layout import SITE_NAME, LabError
-from tests.progress import shown
 
 CLIENT = "example"
 UPKEEP = Path(sys.executable).with_name("upkeep")
@@ -116,17 +115,19 @@ ACTS = (
 )
 
 
-def up() -> int:
+def up(lab: Lab) -> int:
     """Start the lab, play the three acts, leave the lab up. Return 0 only if every act ended as it promised."""
     began = time.monotonic()
-    lab = Lab("demo")
     _heading("The stage", "A real host on this machine: systemd, sshd, nginx, php-fpm, MariaDB and WordPress 6.2.6.")
     ran_before = any(host.name == "shop" and host.pid for host in lab.hosts())
     lab.up(["shop"])
     if ran_before:
         print("The host was up already: its site goes back to the beginning.", flush=True)
         lab.reset("shop")
+        # A store that runs remembers what it had, and would answer with the sizes of objects that are gone.
+        lab.s3.stop()
         lab.s3.clear()
+        lab.s3.start()
     settings = _settings(lab)
     failures = [(act.title, missing) for act in ACTS if (missing := _play(act, lab, settings))]
     report = _report(lab, settings)
@@ -134,9 +135,8 @@ def up() -> int:
     return 1 if failures else 0
 
 
-def down() -> int:
+def down(lab: Lab) -> int:
     """Remove every trace of the demo."""
-    lab = Lab("demo")
     lab.down()
     left = left_overs(lab.instance)
     print(
@@ -182,9 +182,10 @@ def _play(act: Act, lab: Lab, settings: Mapping[str, str]) -> list[str]:
 
 
 def _upkeep(arguments: Sequence[str], settings: Mapping[str, str]) -> int:
-    """Type `upkeep …`, with its screen shown."""
+    """Type `upkeep …`. It has the screen to itself: it says by itself what it is at."""
     print(f"$ upkeep {' '.join(arguments)}", flush=True)
-    return shown([str(UPKEEP), *arguments], name="upkeep", environment=settings)
+    command = [str(UPKEEP), *arguments]
+    return subprocess.run(command, env={**os.environ, **settings}, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 def _last_story(settings: Mapping[str, str]) -> Story | None:
@@ -222,7 +223,7 @@ def _epilogue(lab: Lab, report: Path, failures: Sequence[tuple[str, list[str]]],
         Report of the three runs   {report}
         The site                   http://{host.address}/  (Host: {SITE_NAME}), for instance
                                    curl -s -H 'Host: {SITE_NAME}' http://{host.address}/ | head
-        The host                   {sudo}python -m tests.lab ssh shop
+        The host                   {sudo}.venv/bin/python -m tests.lab ssh shop
         The store                  {lab.s3.endpoint}  bucket {lab.s3.bucket}
         The contract               {lab.instance.folder}/inventories/{CLIENT}/contract.yml
 
@@ -251,7 +252,7 @@ def main() -> int:
     )
     parser.add_argument("what", choices=("up", "down"))
     try:
-        return up() if parser.parse_args().what == "up" else down()
+        return {"up": up, "down": down}[parser.parse_args().what](Lab("demo"))
     except LabError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1

@@ -165,6 +165,7 @@ class Host:
         source = TEMPLATES / self.template
         if not source.is_dir():
             raise LabError(f"The template of {self.name} is gone. Type: {self.instance.up} --fresh {self.name}")
+        self.plug()
         command = ["/bin/bash", str(_RESET), str(source), str(self.folder), str(self._alive())]
         environment = {**CLEAN_ENVIRONMENT, MARK: self.instance.name}
         subprocess.run(command, check=True, env=environment, timeout=60, stdin=subprocess.DEVNULL)
@@ -210,6 +211,7 @@ class Host:
         return [
             "ssh", "-i", str(self.ssh_key), "-o", f"UserKnownHostsFile={self.known_hosts}",
             "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=5",
+            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=2",
             f"{user or self.ssh_user}@{self.address}", *command,
         ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from typing import Any
 from tests.lab import hosts, network
 from tests.lab.cleanup import end_strays, sweep
 from tests.lab.hosts import Host
-from tests.lab.layout import Instance, LabError, check_name
+from tests.lab.layout import Instance, LabError, check_name, instances
 from tests.lab.mirror import Mirror
 from tests.lab.processes import call, locked, say
 from tests.lab.s3 import S3
@@ -90,6 +90,9 @@ class Lab:
 
     def _prepare(self) -> None:
         """Make the bridge, and the key with which people log in."""
+        for other in instances():
+            if other.name != self.instance.name and other.number == self.instance.number and other.folder.exists():
+                raise LabError(f"Lab {other.name} has the same addresses as {self.instance.name}. Choose another name.")
         network.lay_bridge(self.instance)
         folder = self.instance.ssh
         folder.mkdir(parents=True, exist_ok=True, mode=0o755)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ BUCKET = "upkeep-example"
 MARK = "UPKEEP_LAB_INSTANCE"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_INSTANCE_NAME = re.compile(r"[a-z]{1,8}")
 _INSTANCES = {"demo": 77, "test": 78, "bench": 79}
 
 
@@ -37,8 +39,8 @@ class Instance:
     name: str
 
     def __post_init__(self) -> None:
-        if self.name not in _INSTANCES:
-            raise LabError(f"There is no lab instance {self.name!r}. Choose one of: {', '.join(_INSTANCES)}.")
+        if not _INSTANCE_NAME.fullmatch(self.name):
+            raise LabError(f"{self.name!r} is no name for a lab: one to eight small letters, such as demo or test.")
 
     @property
     def bridge(self) -> str:
@@ -47,8 +49,8 @@ class Instance:
 
     @property
     def number(self) -> int:
-        """Return the third byte of the instance's addresses."""
-        return _INSTANCES[self.name]
+        """Return the second byte of the instance's addresses; names that are not known well get one of 100 to 249."""
+        return _INSTANCES.get(self.name) or 100 + zlib.crc32(self.name.encode()) % 150
 
     @property
     def controller_address(self) -> str:
@@ -93,8 +95,9 @@ class Instance:
 
 
 def instances() -> list[Instance]:
-    """Return every instance that may exist."""
-    return [Instance(name) for name in _INSTANCES]
+    """Return every instance that there is a trace of, and those that are known well."""
+    found = {path.name for path in STATE.glob("*") if path.is_dir() and _INSTANCE_NAME.fullmatch(path.name)}
+    return [Instance(name) for name in sorted(found | set(_INSTANCES))]
 
 
 def check_name(name: str) -> str:

@@ -25,6 +25,7 @@ class Mirror(Service):
     def start(self) -> None:
         """Start the server if it does not run; nothing is on offer until `offer` is called."""
         if self.running:
+            self.resume()  # a test may have left it paused
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self._offers_file().exists():

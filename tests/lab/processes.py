@@ -26,20 +26,28 @@ def say(text: str) -> None:
 
 def call(command: Sequence[str], timeout: float = 120) -> str:
     """Run a command of the machine and return what it prints, or raise with what it complained about."""
-    result = subprocess.run(
+    shown = " ".join(command)
+    with subprocess.Popen(
         list(command),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env=_with_path(),
         stdin=subprocess.DEVNULL,
-    )
-    if result.returncode != 0:
-        raise LabError(
-            f"{' '.join(command)} ended with {result.returncode}: {(result.stderr or result.stdout).strip()[-800:]}"
-        )
-    return result.stdout
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_with_path(),
+    ) as process:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                output, complaint = process.communicate(timeout=8)
+                break
+            except subprocess.TimeoutExpired as error:
+                say(f"… still running: {command[0]}")
+                if time.monotonic() > deadline:
+                    process.kill()
+                    raise LabError(f"{shown} did not end in {timeout:.0f} s.") from error
+    if process.returncode != 0:
+        raise LabError(f"{shown} ended with {process.returncode}: {(complaint or output).strip()[-800:]}")
+    return output
 
 
 def _with_path() -> dict[str, str]:
@@ -107,9 +115,6 @@ def remove_cgroup(group: Path) -> None:
         return
     _kill_cgroup(group)
     wait_for(f"the end of the processes in {group}", lambda: _gone(group), 20)
-    for folder in sorted((path for path in group.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
-        with contextlib.suppress(OSError):
-            folder.rmdir()
     # The kernel needs a moment after the last process before the folder counts as empty.
     wait_for(f"the removal of {group}", lambda: _removed(group), 10)
 
@@ -130,6 +135,11 @@ def _gone(group: Path) -> bool:
 
 
 def _removed(group: Path) -> bool:
+    if cgroup_members(group):  # born while the others died
+        _kill_cgroup(group)
+    for folder in sorted((path for path in group.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
     with contextlib.suppress(OSError):
         group.rmdir()
     return not group.exists()

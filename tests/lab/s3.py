@@ -50,6 +50,7 @@ class S3(Service):
     def start(self) -> None:
         """Start the store if it does not run."""
         if self.running:
+            self.resume()  # a test may have left it paused
             return
         self.data.mkdir(parents=True, exist_ok=True)
         keys = self.folder / "keys.json"

@@ -256,7 +256,7 @@ def test_the_digest_is_that_of_the_bytes(tmp_path):
 @pytest.fixture
 def client_folder(tmp_path):
     """A client's folder with the sample in it."""
-    shutil.copytree(SAMPLE.parent, tmp_path / "example")
+    shutil.copytree(SAMPLE.parent, tmp_path / "example", ignore=shutil.ignore_patterns("vault.yml"))
     return tmp_path / "example"
 
 

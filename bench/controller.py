@@ -1,0 +1,95 @@
+"""(b) What an update run costs the controller in CPU seconds: ours, a playbook of stock modules, and bare ssh."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import cpu
+from bench.rows import Goal, Row
+from bench.site import AFTER, CORE, HERE, HOST, PLUGINS, THEMES, BenchError, Site, run_of, say
+
+PART = "b"
+STOCK, BARE = "playbook of stock modules", "bare ssh"
+BATCHES = (("preflight", "snapshot", "stage", "rehearse"), ("promote", "release"))
+
+
+def measure(site: Site, repeat: int) -> list[Row]:
+    """Let each of the four do the same update, one after the other, as often as asked."""
+    found: dict[str, list[float]] = {}
+    ways: dict[str, Callable[[Site], float]] = {
+        "upkeep run": _upkeep, "ansible-playbook": _ansible_only, STOCK: _stock, BARE: _bare,
+    }  # fmt: skip
+    for number in range(1, repeat + 1):
+        for name, work in ways.items():
+            site.begin(CORE, PLUGINS, THEMES)
+            seconds = work(site)
+            site.must_have(AFTER)
+            found.setdefault(name, []).append(seconds)
+            say(f"b, {number} of {repeat}: {name}: {seconds:.2f} CPU s")
+    ours, ansible, stock, bare = (found[name] for name in ways)
+    quarter = Goal(ratio_at_most=0.25)
+    how = (
+        "user and system time of the control group in which the program ran, ssh's kept connections included; one full "
+        "update run (6.2.6 → 6.5.5, newspack-blocks, theme) of one site whose restic repository exists"
+    )
+    return [
+        Row(PART, "update run: CPU of the controller", "CPU s", ours, stock, STOCK, quarter,
+            f"`upkeep run`: contract, plan, ledger, ansible-runner and both calls of ansible-playbook; {how}. The peer is "
+            "bench/stock.yml with the same ansible.cfg (pipelining, kept connections, no facts)"),
+        Row(PART, "update run, Ansible's part only", "CPU s", ansible, stock, STOCK, quarter,
+            "ours without `upkeep`: the two calls of ansible-playbook that it makes, with the inventory plugin; " + how),
+        Row(PART, "update run: CPU above the floor", "CPU s", ours, bare, BARE, Goal(),
+            "for orientation: bench/bare.sh does the same work by a shell over ssh and reports nothing; " + how),
+    ]  # fmt: skip
+
+
+def _upkeep(site: Site) -> float:
+    spent, answer = site.upkeep("run", "example", "--now")
+    run_of(answer, "done")
+    return spent.cpu
+
+
+def _ansible_only(site: Site) -> float:
+    """Call ansible-playbook as a planned run does: two batches that share one run id."""
+    run = "20260201T000000Z-0000bbbb"
+    variables = json.dumps({"upkeep_run": run, "upkeep_point": run, "upkeep_keep_lease": True, "upkeep_holds": []})
+    for path in site.lab.s3.data.glob(f"*/*/points/{run}.json"):
+        path.unlink()
+    return sum(
+        site.playbooks(*[f"playbooks/{step}.yml" for step in batch], "--extra-vars", variables).cpu for batch in BATCHES
+    )
+
+
+def _stock(site: Site) -> float:
+    variables = {
+        "stock_endpoint": site.lab.s3.endpoint,
+        "stock_bucket": site.lab.s3.bucket,
+        "stock_manifest": str(site.folder / "stock-manifest.json"),
+        "stock_wanted": AFTER,
+    }
+    inventory = ("-i", str(site.inventory / "hosts.yml"))
+    return site.playbooks(str(HERE / "stock.yml"), "--extra-vars", json.dumps(variables), inventory=inventory).cpu
+
+
+def _bare(site: Site) -> float:
+    host = site.lab.host(HOST)
+    keys = json.loads((site.inventory / "group_vars" / "all" / "vault.yml").read_text(encoding="utf-8"))
+    socket = site.folder / "bare.sock"
+    login = host.ssh()
+    login[1:1] = ["-o", "ControlMaster=auto", "-o", f"ControlPath={socket}", "-o", "ControlPersist=60s"]
+    environment = {
+        "SSH": shlex.join(login),
+        "HERE": str(HERE),
+        "ENDPOINT": site.lab.s3.endpoint,
+        "BUCKET": site.lab.s3.bucket,
+        "AWS_ACCESS_KEY_ID": keys["site_snapshot_access_key"],
+        "AWS_SECRET_ACCESS_KEY": keys["site_snapshot_secret_key"],
+        "RESTIC_PASSWORD": keys["site_snapshot_password"],
+    }
+    spent = cpu.run(["/bin/bash", str(HERE / "bare.sh")], folder=Path("/"), environment=environment)
+    if spent.code:
+        raise BenchError(f"bare.sh ended with {spent.code}: {spent.output[-1500:]}")
+    return spent.cpu

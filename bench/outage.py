@@ -1,0 +1,108 @@
+"""(a) For how long a visitor sees no healthy page: while an update is put in place, and while a bad one is taken back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from bench.rows import Goal, Row
+from bench.site import AFTER, BAD_BANNER, BEFORE, CORE, PLUGINS, THEMES, BenchError, Site, run_of, say
+from bench.visitor import Visit, settle, statuses, visiting
+
+PART = "a"
+PEER = "WordPress's own upgrader, in place"
+# The opcode cache looks at files every two seconds: what is still wrong after that stays wrong.
+QUIET = 4.0
+
+
+@dataclass
+class Seen:
+    """What the visitor saw in each repetition: seconds without a healthy page, HTTP 500s."""
+
+    bad: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
+    last: str = ""
+
+    def add(self, visit: Visit, since: float = 0.0) -> None:
+        """Take in one repetition; `since` is when somebody knew that the release is bad."""
+        self.bad.append(visit.bad_seconds())
+        self.errors.append(visit.count(500))
+        self.after.append(visit.bad_seconds(since))
+        self.last = statuses(visit.looks)
+        say(f"    {visit.bad_seconds():.1f} s without a healthy page: {visit.seen()}; {self.last}")
+
+
+def measure(site: Site, repeat: int) -> list[Row]:
+    """Measure both, ours and the peer one after the other, as often as asked."""
+    ours, peer, ours_back, peer_back = Seen(), Seen(), Seen(), Seen()
+    for number in range(1, repeat + 1):
+        for work, seen in (
+            (_update_ours, ours), (_update_in_place, peer), (_back_ours, ours_back), (_back_in_place, peer_back)
+        ):  # fmt: skip
+            say(f"a, {number} of {repeat}: {(work.__doc__ or '').splitlines()[0]}")
+            work(site, seen)
+    return _rows(ours, peer, ours_back, peer_back)
+
+
+def _update_ours(site: Site, seen: Seen) -> None:
+    """Update with upkeep."""
+    site.begin(CORE, PLUGINS, THEMES)
+    with visiting(site.address) as visit:
+        _, answer = site.upkeep("run", "example", "--now")
+        settle(visit, QUIET)
+    run_of(answer, "done")
+    site.must_have(AFTER)
+    seen.add(visit)
+
+
+def _update_in_place(site: Site, seen: Seen) -> None:
+    """Update in place."""
+    site.begin(CORE, PLUGINS, THEMES)
+    with visiting(site.address) as visit:
+        for command in ("core", "database", "plugins", "themes"):
+            site.in_place(command)
+        settle(visit, QUIET)
+    site.must_have(AFTER)
+    seen.add(visit)
+
+
+def _back_ours(site: Site, seen: Seen) -> None:
+    """A way back with upkeep."""
+    site.begin(plugins={"lab-banner": BAD_BANNER})
+    with visiting(site.address) as visit:
+        _, answer = site.upkeep("run", "example", "--now")
+        settle(visit, QUIET)
+    story = run_of(answer, "put-back")
+    site.must_have(BEFORE)
+    bad = visit.bad()
+    # The freeze ends where the last bad page was seen; the way back began so many seconds before.
+    since = bad[-1].at - site.evidence(str(story["run"]), "promote")["way_back_seconds"] if bad else 0.0
+    seen.add(visit, since)
+
+
+def _back_in_place(site: Site, seen: Seen) -> None:
+    """A way back in place: the release of before is installed over the bad one as soon as one page was seen broken."""
+    site.begin(plugins={"lab-banner": BAD_BANNER})
+    with visiting(site.address) as visit:
+        site.in_place("plugins")
+        deadline = time.monotonic() + 30
+        while site.lab.host("shop").fetch("/").status == 200:
+            if time.monotonic() > deadline:
+                raise BenchError("the bad release does not break the site in place")
+        known = time.monotonic()
+        site.in_place("plugin", "http://downloads.wordpress.org/plugin/lab-banner.1.0.zip")
+        settle(visit, QUIET)
+    site.must_have(BEFORE)
+    seen.add(visit, known)
+
+
+def _rows(ours: Seen, peer: Seen, ours_back: Seen, peer_back: Seen) -> list[Row]:
+    a_third, never = Goal(ours_at_most=3, ratio_at_most=1 / 3), Goal(ours_at_most=0)
+    return [
+        Row(PART, "update: no healthy page", "s", ours.bad, peer.bad, PEER, a_third, "x"),
+        Row(PART, "update: HTTP 500", "answers", ours.errors, peer.errors, PEER, never, "x"),
+        Row(PART, "way back, freeze to thaw: no healthy page", "s", ours_back.bad, peer_back.bad, PEER, a_third, "x"),
+        Row(PART, "way back, from the verdict: no healthy page", "s", ours_back.after, peer_back.after, PEER, a_third, "x"),
+        Row(PART, "way back: HTTP 500", "answers", ours_back.errors, peer_back.errors, PEER, never, "x"),
+    ]

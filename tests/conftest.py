@@ -1,0 +1,82 @@
+"""Real hosts for every kind of test: the lab's instance `test`, its site brought back to the template for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Their asserts are told in full, as those of the tests are.
+pytest.register_assert_rewrite("tests.pipeline", "tests.host.shop")
+
+from tests.host.shop import Shop, shop_of  # noqa: E402
+from tests.lab import Lab  # noqa: E402
+from tests.pipeline import Site  # noqa: E402
+
+# Another host of the lab can be named, so that two people can test on one machine.
+HOST = os.environ.get("UPKEEP_TEST_HOST", "shop")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Return the lab with one host. What is up already is used as it is, and left up."""
+    if os.geteuid() != 0:
+        pytest.fail("the lab needs root: type sudo, or leave these tests out with -m 'not root'")
+    lab = Lab("test")
+    before = {host.name for host in lab.hosts() if host.pid}
+    lab.up([HOST])
+    yield lab
+    if HOST not in before and not os.environ.get("UPKEEP_LAB_KEEP"):
+        lab.down(*([HOST] if before else []))
+
+
+@pytest.fixture(scope="session")
+def sockets() -> Iterator[Path]:
+    """Return a folder for Ansible's sockets: short, because the path of a socket is."""
+    folder = Path(tempfile.mkdtemp(prefix="upk", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def as_template() -> set[str]:
+    """Return the hosts whose site is known to be as its template has it."""
+    return set()
+
+
+@pytest.fixture
+def shop(lab: Lab, tmp_path: Path, sockets: Path, as_template: set[str]) -> Shop:
+    """Return the shop as the template has it, for a test that changes the site."""
+    as_template.discard(HOST)
+    return shop_of(lab, HOST, tmp_path / "inventories" / "example", sockets)
+
+
+@pytest.fixture
+def site(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
+    """Return the shop with the steps of a run, and nothing on offer."""
+    return _site(shop, monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def untouched_site(
+    lab: Lab, tmp_path: Path, sockets: Path, as_template: set[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """Return the shop for a test that shows that nothing happens to it: that saves the reset before the next such test."""
+    shop = shop_of(lab, HOST, tmp_path / "inventories" / "example", sockets, reset=HOST not in as_template)
+    as_template.discard(HOST)
+    site = _site(shop, monkeypatch, tmp_path)
+    before = site.state()
+    yield site
+    assert before.differences(site.state()) == []
+    if site.is_tidy:
+        as_template.add(HOST)
+
+
+def _site(shop: Shop, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Site:
+    monkeypatch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(shop.sockets))
+    shop.lab.mirror.offer()
+    return Site(shop, folder)

@@ -1,0 +1,157 @@
+"""From a contract to runs of steps; a plan in a file is believed in nothing but its ids."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from orchestrator.contract.model import Hold
+from orchestrator.errors import Refused, Usage
+from orchestrator.plan.plan import (
+    Duty,
+    Plan,
+    choose_duty,
+    choose_sites,
+    make_plan,
+    passable,
+    plan_json,
+    read_plan,
+    remade_run,
+    same_plan,
+)
+from orchestrator.plan.variables import place_variables
+from tests.unit.contract.samples import DELETED, contract_with
+
+ID = "20261122T020000Z-1f0c9a2b"
+OTHER = "20261121T020000Z-0a0b0c0d"
+MADE = datetime(2026, 11, 22, 2, tzinfo=UTC)
+CONTRACT = contract_with()
+HELD = Hold("plugin", "newspack-blocks", "4.33.0", "white page on /")
+
+
+def made(duty: Duty = Duty.UPDATE, point: str = "", holds: tuple[Hold, ...] = ()) -> Plan:
+    return make_plan(CONTRACT, "d" * 64, made=MADE, duty=duty, ids={"shop": ID}, holds={"shop": holds}, point=point)
+
+
+def test_an_update_names_its_restore_point_and_every_way_back_before_anything_is_touched() -> None:
+    run = made().runs[0]
+    assert [step.name for step in run.steps] == ["preflight", "snapshot", "stage", "rehearse", "promote", "release"]
+    assert run.point == run.run == ID
+    assert {step.name: step.way_back for step in run.steps}["promote"] == ("back", "release")
+    assert all("release" in step.way_back for step in run.steps if step.name != "release")
+
+
+def test_an_update_serves_the_backup_too() -> None:
+    assert made().runs[0].serves == (Duty.BACKUP,)
+    assert made(Duty.BACKUP).runs[0].serves == ()
+
+
+def test_ansible_gets_our_own_ids_and_names_only() -> None:
+    variables = made(holds=(HELD,)).runs[0].variables
+    assert variables == {
+        "upkeep_run": ID,
+        "upkeep_point": ID,
+        "upkeep_keep_lease": True,
+        "upkeep_holds": [{"kind": "plugin", "slug": "newspack-blocks", "version": "4.33.0"}],
+    }
+
+
+def test_a_restore_uses_the_point_that_is_asked_for_and_does_not_ask_for_a_healthy_site() -> None:
+    run = made(Duty.RESTORE, point=OTHER).runs[0]
+    assert run.variables["upkeep_point"] == OTHER
+    assert run.variables["site_probe_must_be_healthy"] is False
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        Hold("plugin", "{{ lookup('pipe','id') }}", "1.0", ""),
+        Hold("plugin", "a", "1.0\n", ""),
+        Hold("plugin", "../a", "1.0", ""),
+        Hold("plugin", "-a", "1.0", ""),
+        Hold("plugin", "a", "", ""),
+        Hold("drop-in", "a", "1.0", ""),  # type: ignore[arg-type]
+    ],
+)
+def test_what_a_host_calls_a_release_is_not_handed_to_ansible_when_it_is_no_name(hold: Hold) -> None:
+    assert not passable(hold)
+    assert made(holds=(hold, HELD)).runs[0].variables["upkeep_holds"] == [
+        {"kind": "plugin", "slug": "newspack-blocks", "version": "4.33.0"}
+    ]
+
+
+def test_a_written_plan_shows_the_variables_of_the_place_and_no_secret() -> None:
+    written = plan_json(made(), CONTRACT)
+    run = written["runs"][0]
+    assert run["place_variables"] == place_variables(CONTRACT, "shop")
+    assert run["window"] == {"days": list(CONTRACT.scope.update.window.days), "from": "02:00", "to": "05:00",  # type: ignore[union-attr]
+                             "time_zone": "Europe/Berlin"}  # fmt: skip
+    assert "secret" not in json.dumps(written)
+    assert "password" not in json.dumps(written)
+
+
+def test_a_plan_that_was_written_and_read_says_the_same() -> None:
+    written = json.loads(json.dumps(plan_json(made(), CONTRACT)))
+    asked = read_plan(written)
+    assert (asked.client, asked.digest, asked.made) == ("example", "d" * 64, MADE)
+    assert asked.runs == {"shop": (ID, ID, Duty.UPDATE)}
+    assert same_plan(written, plan_json(made(holds=(HELD,)), CONTRACT))
+
+
+def test_an_edited_plan_does_not_say_the_same() -> None:
+    written = plan_json(made(), CONTRACT)
+    for change in (
+        lambda run: run["steps"].pop(0),
+        lambda run: run["place_variables"]["site_probe_site"].update(root="/"),
+        lambda run: run["run_variables"].update(upkeep_keep_lease=False),
+        lambda run: run.update(host="other"),
+    ):
+        edited: dict[str, Any] = copy.deepcopy(written)
+        change(edited["runs"][0])
+        assert not same_plan(edited, written)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        [],
+        "plan",
+        {},
+        {"schema": 2},
+        {"schema": 1, "client": "a", "contract": "d", "made": "x", "runs": []},
+        {"schema": 1, "client": "a", "contract": "d", "made": "2026-11-22", "runs": [{"site": "a", "run": "../../x"}]},
+        {"schema": 1, "client": "a", "contract": "d", "made": "2026-11-22", "runs": [1]},
+    ],
+)
+def test_what_is_no_plan_is_refused_in_a_sentence(broken: Any) -> None:
+    with pytest.raises(Usage, match=r"plan"):
+        read_plan(broken)
+
+
+def test_without_a_duty_the_update_is_chosen_and_the_backup_when_no_update_was_promised() -> None:
+    assert choose_duty(CONTRACT, None) is Duty.UPDATE
+    assert choose_duty(CONTRACT, Duty.BACKUP) is Duty.BACKUP
+    backup_only = contract_with(("scope", "update"), DELETED)
+    assert choose_duty(backup_only, None) is Duty.BACKUP
+    with pytest.raises(Refused, match="does not promise 'update'; nothing was touched"):
+        choose_duty(backup_only, Duty.UPDATE)
+
+
+def test_a_site_that_is_not_there_is_a_question_of_usage() -> None:
+    assert choose_sites(CONTRACT, ()) == ("shop",)
+    with pytest.raises(Usage, match=r"no site 'shp'.*Did you mean 'shop'"):
+        choose_sites(CONTRACT, ("shp",))
+
+
+def test_a_run_is_made_again_from_what_the_ledger_kept() -> None:
+    run = made().runs[0]
+    again = remade_run(
+        run=run.run, point=run.point, client=run.client, site=run.site, host=run.host, duty=run.duty,
+        variables=run.variables,
+    )  # fmt: skip
+    assert (again.batches, again.variables, again.host) == (run.batches, run.variables, run.host)

@@ -1,0 +1,267 @@
+"""Promise and ledger side by side: only what was observed is told, and nothing that a host says becomes markup."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from orchestrator.ledger.values import HoldEntry, IncidentEntry, PointEntry, RunEntry
+from orchestrator.report.month import month_report, runs_report
+from orchestrator.report.page import page
+from orchestrator.report.story import run_story
+from tests.unit.contract.samples import contract_with
+from tests.unit.report.entries import (
+    BEFORE,
+    BEGAN,
+    DELIVERED,
+    HELD,
+    ID,
+    MANIFEST,
+    WELL,
+    good_evidence,
+    put_back_evidence,
+    run_entry,
+)
+
+BERLIN = ZoneInfo("Europe/Berlin")
+CONTRACT = contract_with()
+MADE = datetime(2026, 11, 23, 9, tzinfo=UTC)
+HOLD = HoldEntry(1, "example", "shop", "plugin", "lab-banner", "1.1", "a" * 64, "white page", ID, BEGAN)
+
+
+def month(
+    runs: list[RunEntry], points: list[PointEntry] | None = None, incidents: list[IncidentEntry] | None = None
+) -> dict[str, Any]:
+    return month_report(
+        CONTRACT,
+        runs,
+        points=points or [],
+        holds=[HOLD],
+        incidents=incidents or [],
+        begins=datetime(2026, 11, 1, tzinfo=BERLIN),
+        ends=datetime(2026, 12, 1, tzinfo=BERLIN),
+        made=MADE,
+    )
+
+
+class Text(HTMLParser):
+    """Collects the words of a page and its tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self._style = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._style = tag == "style"
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._style = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._style:
+            self.words += data.split()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def test_a_good_run_tells_what_changed_what_was_held_and_how_long_production_was_frozen() -> None:
+    story = run_story(run_entry(good_evidence()))
+    assert [(change["name"], change["before"], change["after"]) for change in story["changes"]] == [
+        ("WordPress", "6.2.6", "6.5.5"),
+        ("database schema", "53496", "57155"),
+        ("newspack-blocks", "2.0.0", "4.33.0"),
+        ("twentytwentythree", "1.1", "1.2"),
+    ]
+    assert story["delivered"] == DELIVERED
+    assert story["held"] == HELD
+    assert story["frozen_seconds"] == 1.8
+    assert (story["broken"], story["put_back"], story["tried"]) == (None, None, [])
+    assert story["point"] == {
+        "id": ID, "taken": MANIFEST["taken"], "seconds": 2.4, "files": 3124, "bytes": 71_000_000, "tables": 2, "rows": 430,
+    }  # fmt: skip
+    assert [(each["where"], each["healthy"]) for each in story["verdicts"]] == [
+        ("production, before", True),
+        ("staging, before", True),
+        ("staging, updated", True),
+        ("production, updated", True),
+    ]
+
+
+def test_a_run_that_was_put_back_delivers_nothing_and_tells_what_was_broken_for_how_long() -> None:
+    story = run_story(run_entry(put_back_evidence(), "put-back", failing="promote"))
+    assert story["delivered"] == []
+    assert story["changes"] == []
+    assert story["tried"] == DELIVERED
+    assert story["broken"] == {"seconds": 2.9, "reasons": ["front page: the page ends before </html>"]}
+    assert story["put_back"] is True
+    assert [(each["where"], each["healthy"]) for each in story["verdicts"]][-2:] == [
+        ("production, updated", False),
+        ("production, put back", True),
+    ]
+
+
+def test_of_a_run_that_did_not_end_nothing_is_said_about_production() -> None:
+    evidence = good_evidence()
+    del evidence["release"]
+    evidence["promote"] = {}
+    run = run_entry(evidence, "", state="open", ended=None)
+    story = run_story(run)
+    assert (story["versions"]["unchanged"], story["changes"], story["put_back"]) == (False, [], None)
+    text = Text(page(runs_report(CONTRACT, [run], holds=[], made=MADE))).text
+    assert "Versions in production before the run" in text
+    assert "unchanged" not in text
+
+
+def test_the_host_that_was_asked_has_the_last_word() -> None:
+    evidence = good_evidence()
+    evidence["promote"] = {}
+    evidence["recover"] = {"state": "put-back", "broken": ["the run was interrupted"], "broken_seconds": 61.0,
+                           "after": BEFORE, "back_verdict": WELL}  # fmt: skip
+    story = run_story(run_entry(evidence, "put-back"))
+    assert story["broken"] == {"seconds": 61.0, "reasons": ["the run was interrupted"]}
+    assert story["put_back"] is True
+    assert story["verdicts"][-1] == {
+        "where": "production, put back", "after": True, "healthy": True, "reasons": [], "probes": 8, "passed": 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("evidence", "outcome", "seen_well"),
+    [
+        (good_evidence(), "done", True),
+        ({**good_evidence(), "promote": {}, "recover": {"state": "finished"}}, "done", False),
+        (put_back_evidence(), "put-back", True),
+        ({**good_evidence(), "promote": {}, "recover": {"state": "put-back"}}, "put-back", False),
+        ({"preflight": {"verdict": WELL}, "snapshot": {}}, "done", False),
+    ],
+)
+def test_well_afterwards_is_said_only_when_it_was_seen(evidence: Any, outcome: str, seen_well: bool) -> None:
+    assert ("seen well" in run_story(run_entry(evidence, outcome))["meaning"]) is seen_well
+
+
+def test_a_step_that_failed_gives_no_restore_point() -> None:
+    evidence = {"preflight": {"versions": BEFORE}, "snapshot": {"point": ID}}
+    assert run_story(run_entry(evidence, "refused", failing="snapshot"))["point"] is None
+
+
+@pytest.mark.parametrize("odd", [None, "text", 7, [], {}, [None, 3], {"healthy": "yes", "probes": 3}])
+def test_evidence_of_another_shape_is_told_as_nothing(odd: Any) -> None:
+    names = ("verdict", "versions", "manifest", "held", "delivered", "before", "after", "broken", "frozen_seconds")
+    steps = ("preflight", "snapshot", "rehearse", "promote")
+    story = run_story(run_entry({step: dict.fromkeys(names, odd) for step in steps}))
+    json.dumps(story)
+    page(runs_report(CONTRACT, [run_entry({step: dict.fromkeys(names, odd) for step in steps})], holds=[], made=MADE))
+    assert story["outcome"] == "done"
+
+
+def test_a_month_says_of_each_duty_whether_it_was_kept() -> None:
+    point = PointEntry(ID, "example", "shop", ID, BEGAN, MANIFEST)
+    report = month([run_entry(good_evidence())], [point])
+    verdicts = {duty["duty"]: duty["verdict"] for duty in report["duties"]}
+    assert verdicts == {
+        "backup": "kept",
+        "update": "kept",
+        "response_times": "not served yet",
+        "report": "not served yet",
+    }
+    assert report["duties"][0]["days"] == 22
+    assert len(report["duties"][0]["days_without"]) == 21
+    assert report["summary"]["delivered"] == 2
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"),
+    [
+        ((), "not kept"),
+        (("done",), "kept"),
+        (("put-back", "done"), "kept"),
+        (("done", "put-back"), "partly kept"),
+        (("refused",), "partly kept"),
+        (("not-put-back", "done"), "not kept"),
+    ],
+)
+def test_an_update_duty_is_as_good_as_its_last_run(outcomes: tuple[str, ...], verdict: str) -> None:
+    runs = [run_entry({}, outcome, began=BEGAN + timedelta(days=day)) for day, outcome in enumerate(outcomes)]
+    report = month(list(reversed(runs)))
+    assert next(duty["verdict"] for duty in report["duties"] if duty["duty"] == "update") == verdict
+
+
+def test_a_restore_point_belongs_to_the_month_of_the_agreements_clock() -> None:
+    late = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)  # half past midnight on 1 November in Berlin
+    assert month([], [PointEntry(ID, "example", "shop", ID, late, {})])["duties"][0]["verdict"] == "kept"
+    assert (
+        month([], [PointEntry(ID, "example", "shop", ID, late - timedelta(hours=1), {})])["duties"][0]["verdict"]
+        == "not kept"
+    )
+
+
+def test_an_incident_that_was_open_in_the_month_is_told() -> None:
+    before = IncidentEntry(1, "example", "shop", ID, BEGAN - timedelta(days=60), ("old",), BEGAN - timedelta(days=50))
+    still = IncidentEntry(2, "example", "shop", ID, BEGAN - timedelta(days=60), ("still",), None)
+    assert [each["reasons"] for each in month([], incidents=[before, still])["incidents"]] == [["still"]]
+
+
+def test_the_page_is_whole_and_fetches_nothing() -> None:
+    runs = [
+        run_entry(good_evidence()),
+        run_entry(put_back_evidence(), "put-back", failing="promote"),
+        run_entry({}, "", state="open", ended=None),
+        run_entry({"preflight": {}, "restore": {"point": ID, "manifest": MANIFEST}}, duty="restore", promised={}),
+        run_entry({"preflight": {}, "snapshot": {"point": ID, "manifest": MANIFEST}}, duty="backup", promised={}),
+    ]
+    html = page(runs_report(CONTRACT, runs, holds=[HOLD], made=MADE))
+    seen = Text(html)
+    assert html.startswith("<!doctype html>")
+    assert html.rstrip().endswith("</html>")
+    assert seen.links == []
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "script" not in seen.tags
+    for words in (
+        "Example Bakery",
+        "Broken for 2.9 s , then put back",
+        "6.2.6",
+        "6.5.5",
+        "lab-banner",
+        "frozen for 1.8 s",
+        "2026-11-22 03:00:00",  # by the agreement's clock
+        "of these runs need a person",
+    ):
+        assert words in seen.text, words
+
+
+def test_the_month_page_holds_promise_and_deed_side_by_side() -> None:
+    text = Text(page(month([run_entry(good_evidence())]))).text
+    assert "November 2026" in text
+    assert "not served yet" in text
+    assert "not kept" in text
+
+
+def test_what_a_host_says_never_becomes_markup() -> None:
+    evil = "<script>alert(1)</script>"
+    evidence = good_evidence()
+    evidence["rehearse"]["held"] = [
+        {"kind": evil, "slug": evil, "from": evil, "to": evil, "sha256": evil, "reason": evil}
+    ]
+    evidence["promote"]["broken"] = [evil]
+    evidence["preflight"]["verdict"] = {"healthy": False, "reasons": [evil], "probes": []}
+    evidence["promote"]["after"] = {**BEFORE, "core": evil}
+    runs = [run_entry(evidence, message=evil), run_entry(evidence, "refused", failing="promote", message=evil)]
+    hold = replace(HOLD, slug=evil, reason=evil)
+    html = page(runs_report(CONTRACT, runs, holds=[hold], made=MADE))
+    assert evil not in html
+    assert "&lt;script&gt;" in html

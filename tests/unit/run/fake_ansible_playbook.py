@@ -1,0 +1,80 @@
+"""Speak as `ansible-playbook` does under ansible-runner, and do what a script says. It starts in no time.
+
+Used as a program: `fake_ansible_playbook.py PLAYBOOK… --inventory DIR --limit HOST --extra-vars @FILE`.
+"""
+
+import base64
+import datetime
+import json
+import os
+import pathlib
+import sys
+import time
+import uuid
+
+
+def emit(kind: str, **data: object) -> None:
+    """Send one event: its data in a file, its name through the screen."""
+    name = str(uuid.uuid4())
+    event = {
+        "uuid": name,
+        "event": kind,
+        "pid": os.getpid(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(),
+        "event_data": data,
+    }
+    folder = pathlib.Path(os.environ["AWX_ISOLATED_DATA_DIR"]) / "job_events"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}-partial.json").write_text(json.dumps(event))
+    for value in ({"uuid": name}, {}):
+        text = base64.b64encode(json.dumps(value).encode()).decode()
+        sys.stdout.write(f"\x1b[K{text}\x1b[{len(text)}D\x1b[K")
+    sys.stdout.flush()
+
+
+def answer(folder: pathlib.Path, step: str, variables: dict[str, object]) -> dict[str, object]:
+    """Note the call, and return what the script says to it."""
+    kept = {key.removeprefix("upkeep_"): variables[key] for key in ("upkeep_run", "upkeep_point", "upkeep_holds")}
+    with (folder / "calls.jsonl").open("a") as calls:
+        calls.write(json.dumps({"step": step, "variables": kept, "process": os.getpid()}) + "\n")
+    says = json.loads((folder / "script.json").read_text()).get(step, [{}])
+    counter = folder / f"count.{step}"
+    count = len(counter.read_text()) if counter.exists() else 0
+    counter.write_text("x" * (count + 1))
+    said: dict[str, object] = says[min(count, len(says) - 1)]
+    return said
+
+
+def main() -> int:
+    """Play the playbooks until one fails."""
+    words = sys.argv[1:]
+    playbooks = [pathlib.Path(word) for word in words if word.endswith(".yml")]
+    variables = json.loads(pathlib.Path(words[words.index("--extra-vars") + 1].removeprefix("@")).read_text())
+    for playbook in playbooks:
+        step = playbook.stem
+        emit("playbook_on_start", playbook=str(playbook))
+        emit("playbook_on_task_start", playbook=str(playbook), task=f"Say {step}")
+        say = answer(playbook.parent.parent, step, variables)
+        time.sleep(float(str(say.get("seconds", 0))))
+        outcome = say.get("outcome", "done")
+        evidence = {**dict(say.get("evidence", {})), "step": step}  # type: ignore[call-overload]
+        result = {"outcome": outcome, "msg": say.get("msg", f"{step} said so"), "evidence": evidence}
+        kind, code = "runner_on_ok", 0
+        if "crash" in say:
+            kind, code, result = "runner_on_failed", 2, {"msg": f"Task failed: Module failed: {say['crash']}"}
+            print(f"fatal: [shop]: FAILED! => {say['crash']}")
+        elif "unreachable" in say:
+            kind, code, result = "runner_on_unreachable", 4, {"msg": say["unreachable"]}
+        elif say.get("silent"):
+            result = {"changed": False}
+        elif outcome not in ("done", "nothing-to-do"):
+            kind, code = "runner_on_failed", 2
+        emit(kind, playbook=str(playbook), task=f"Say {step}", host="shop", res=result)
+        emit("playbook_on_stats")
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What follows from a step: holds, incidents, restore points; and nothing from what a host makes up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from orchestrator.ledger.ledger import Ledger
+from orchestrator.ledger.values import RunEntry
+from orchestrator.plan.step import Ending, Outcome, Seen
+from orchestrator.run.events import StepReport
+from orchestrator.run.record import Recorder, history
+from tests.unit.run.desks import RUN, planned
+
+BEGAN = datetime(2026, 11, 22, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def recorder(ledger: Ledger) -> Recorder:
+    run = planned()
+    ledger.begin_run(
+        RunEntry(
+            id=RUN,
+            client=run.client,
+            site=run.site,
+            host=run.host,
+            duty="update",
+            digest="d",
+            point=run.point,
+            promised={},
+            variables={},
+            began=BEGAN,
+        )
+    )
+    return Recorder(ledger, run)
+
+
+def report(step: str, outcome: str | None, **evidence: Any) -> StepReport:
+    ending = Ending.REPORTED if outcome else Ending.SILENT
+    return StepReport(Seen(step, ending, Outcome(outcome) if outcome else None, "said"), evidence, BEGAN, 2.0)
+
+
+def record(recorder: Recorder, *reports: StepReport) -> None:
+    for each in reports:
+        recorder.begin(each.seen.step, each.began)
+        recorder.end(each)
+
+
+def test_the_history_is_what_was_seen(recorder: Recorder, ledger: Ledger) -> None:
+    record(recorder, report("preflight", "done"), report("promote", None))
+    recorder.begin("recover", BEGAN)
+    entry = ledger.run(RUN)
+    assert entry is not None
+    assert history(entry.steps) == (
+        Seen("preflight", Ending.REPORTED, Outcome.DONE, "said"),
+        Seen("promote", Ending.SILENT, None, "said"),
+        Seen("recover", Ending.BEGUN),
+    )
+
+
+@pytest.mark.parametrize("held", [None, "all", [1, None], [{}], {"slug": "x"}])
+def test_a_list_of_holds_of_another_shape_holds_nothing(recorder: Recorder, ledger: Ledger, held: Any) -> None:
+    record(recorder, report("rehearse", "done", held=held))
+    assert ledger.holds("example") == ()
+
+
+def test_a_rehearsal_that_failed_holds_nothing(recorder: Recorder, ledger: Ledger) -> None:
+    record(recorder, report("rehearse", "refused", held=[{"kind": "plugin", "slug": "a", "to": "1"}]))
+    assert ledger.holds("example") == ()
+
+
+@pytest.mark.parametrize("outcome", ["refused", None])
+def test_a_restore_point_that_was_not_proven_is_none(recorder: Recorder, ledger: Ledger, outcome: str | None) -> None:
+    record(recorder, report("snapshot", outcome, point=RUN, manifest={"point": RUN}))
+    assert ledger.points("example") == ()
+
+
+@pytest.mark.parametrize("taken", ["2026-11-22T02:00:05", "yesterday", None, 7])
+def test_a_restore_point_without_a_sensible_time_has_the_steps(recorder: Recorder, ledger: Ledger, taken: Any) -> None:
+    record(recorder, report("snapshot", "done", manifest={"taken": taken}))
+    assert [(point.id, point.taken) for point in ledger.points("example")] == [(RUN, BEGAN)]
+
+
+def test_an_incident_is_closed_only_by_a_site_that_was_seen_well(recorder: Recorder, ledger: Ledger) -> None:
+    record(recorder, report("preflight", "unhealthy", verdict={"healthy": False, "reasons": ["/ answers 500"]}))
+    record(recorder, report("preflight", "done"), report("preflight", "done", verdict={"healthy": False}))
+    assert [each.reasons for each in ledger.incidents("example", open_only=True)] == [("/ answers 500",)]
+    record(recorder, report("restore", "done", verdict={"healthy": True}))
+    assert ledger.incidents("example", open_only=True) == ()

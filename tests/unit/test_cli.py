@@ -1,0 +1,353 @@
+"""The command line: what it says, where it says it, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import cli, cli_ask
+from orchestrator.contract.load import load_contract
+from orchestrator.ledger.ledger import open_ledger, peek
+from tests.unit.contract.samples import SAMPLE, changed, sample_data, written
+from tests.unit.run.fake_project import FakeProject
+
+COMMANDS = ("init", "check", "explain", "plan", "run", "status", "points", "restore", "report", "release-hold")
+REPOSITORY = SAMPLE.parents[2]
+# A Sunday, 03:30 in Berlin: inside of the sample's window.
+NIGHT = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
+NOON = datetime(2026, 11, 22, 11, 0, tzinfo=UTC)
+
+
+class Desk:
+    """A client with playbooks that do what a script says, and the command line in front of it."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self._capsys = folder, capsys
+        self.project = FakeProject(folder)
+        self.inventories = folder / "inventories"
+        self.contract = self.inventories / "example" / "contract.yml"
+        self.contract.write_text(SAMPLE.read_text())
+        self.ledger = folder / "state" / "ledger.sqlite"
+        self.environment = {
+            "UPKEEP_INVENTORIES": str(self.inventories),
+            "UPKEEP_CONTENT": str(self.project.content),
+            "UPKEEP_LEDGER": str(self.ledger),
+            "UPKEEP_ANSIBLE_PLAYBOOK": str(self.project.program),
+            "XDG_STATE_HOME": str(folder / "home"),
+        }
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(cli, "now", lambda: NIGHT)
+
+    def type(self, *words: str) -> tuple[int, str, str]:
+        """Type a command; returns its code, what it printed, and what it complained."""
+        code = cli.main(words)
+        output = self._capsys.readouterr()
+        return code, output.out, output.err
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command as a process of its own."""
+        command = [sys.executable, "-m", "orchestrator.cli", *words]
+        environment = {**os.environ, **self.environment, "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def wait_for(self, step: str) -> None:
+        """Wait until a step has reached the host."""
+        deadline = time.monotonic() + 60
+        while step not in self.project.steps():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+    return Desk(tmp_path, capsys, monkeypatch)
+
+
+def files_under(folder: Path) -> dict[str, float]:
+    return {str(path): path.stat().st_mtime for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_commands_help_teaches_by_example(desk: Desk, command: str) -> None:
+    code, out, _ = desk.type(command, "--help")
+    assert code == 0
+    assert f"upkeep {command}" in out.replace("\n", " ")
+    assert "Example" in out
+    assert "\x1b" not in out
+
+
+def test_the_help_lists_every_exit_code(desk: Desk) -> None:
+    words = " ".join(desk.type("--help")[1].split())
+    for code in ("0 done", "1 a bug", "2 the command", "3 put back", "4 not put back", "10 a contract", "11 another run",
+                 "12 refused", "130 interrupted"):  # fmt: skip
+        assert code in words
+
+
+@pytest.mark.parametrize(
+    "words", [["rnu"], ["run"], ["run", "example", "--dutty", "x"], ["plan", "example", "--duty", "x"]]
+)
+def test_a_command_that_is_not_understood_ends_with_2_and_says_where_help_is(desk: Desk, words: list[str]) -> None:
+    code, out, err = desk.type(*words)
+    assert (code, out) == (2, "")
+    assert re.search(r"^Next: upkeep.*--help$", err, re.MULTILINE)
+
+
+def test_an_unknown_client_is_guessed(desk: Desk) -> None:
+    code, _, err = desk.type("plan", "exampel")
+    assert code == 2
+    assert "Did you mean 'example'?" in err
+
+
+def test_check_reports_all_mistakes_with_their_lines_and_code_10(desk: Desk) -> None:
+    broken = changed(("scope", "update", "core"), "minorr", changed(("sites", "shop", "url"), "ftp://x"))
+    desk.contract.write_text(written(broken))
+    code, _, err = desk.type("check")
+    assert code == 10
+    assert len(re.findall(rf"^.*{re.escape(str(desk.contract))}:\d+:\d+: ", err, re.MULTILINE)) == 2
+    assert "Did you mean 'minor'?" in err
+    code, out, err = desk.type("check", "example", "--json")
+    error = json.loads(err)["error"]
+    assert (code, out, error["code"], len(error["mistakes"])) == (10, "", 10, 2)
+    assert set(error["mistakes"][0]) == {"file", "line", "column", "path", "message"}
+
+
+def test_check_is_quiet_about_what_is_right_and_gives_the_schema_to_an_editor(desk: Desk) -> None:
+    assert desk.type("check")[:2] == (0, "No mistake in example.\n")
+    assert json.loads(desk.type("check", "--json")[1]) == {"clients": ["example"], "mistakes": []}
+    assert json.loads(desk.type("check", "--schema")[1])["$schema"].startswith("https://json-schema.org/")
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "explain", "points"])
+def test_nothing_is_run_on_a_contract_with_a_mistake(desk: Desk, command: str) -> None:
+    desk.contract.write_text(written(changed(("sites", "shop", "url"), "http://169.254.169.254")))
+    assert desk.type(command, "example")[0] == 10
+    assert desk.project.calls() == []
+
+
+def test_explain_shows_what_each_duty_leads_to_and_what_nothing_serves(desk: Desk) -> None:
+    code, out, _ = desk.type("explain", "example")
+    assert code == 0
+    for words in ("scope.backup", "scope.update", "playbooks/promote.yml", "cms_update/promote", "cms_update_policy",
+                  "scope.response_times", "nothing serves"):  # fmt: skip
+        assert words in out
+    assert json.loads(desk.type("explain", "example", "--json")[1])["client"] == "example"
+
+
+def test_plan_touches_nothing_at_all(desk: Desk) -> None:
+    before = files_under(desk.folder)
+    code, out, _ = desk.type("plan", "example")
+    assert code == 0
+    assert files_under(desk.folder) == before
+    assert "back → release" in out
+    assert "Nothing was touched." in out
+    assert desk.project.calls() == []
+
+
+def test_plan_as_json_names_the_steps_and_their_ways_back(desk: Desk) -> None:
+    plan = json.loads(desk.type("plan", "example", "--duty", "backup", "--json")[1])
+    assert [step["name"] for step in plan["runs"][0]["steps"]] == ["preflight", "snapshot", "release"]
+    assert plan["runs"][0]["window"] is None
+
+
+def test_an_update_outside_of_its_window_is_refused_and_told_when_it_opens(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "now", lambda: NOON)
+    code, out, err = desk.type("run", "example", "--json")
+    error = json.loads(err)["error"]
+    assert (code, out, error["code"]) == (12, "", 12)
+    assert "Mon 2026-11-23 at 02:00 (Europe/Berlin)" in error["message"]
+    assert "--now" in error["next"]
+    assert desk.project.calls() == []
+    assert not desk.ledger.exists()
+    assert desk.type("run", "example", "--now")[0] == 0
+
+
+def test_a_good_run_says_each_step_the_verdict_and_what_to_type_next(desk: Desk) -> None:
+    held = {"kind": "plugin", "slug": "bad", "from": "1", "to": "2", "sha256": "a" * 64, "reason": "white\x1b[2J page"}
+    desk.project.script(rehearse={"evidence": {"held": [held]}}, promote={"evidence": {"frozen_seconds": 1.25}})
+    code, out, err = desk.type("run", "example")
+    assert (code, err) == (0, "")
+    for step in ("preflight", "snapshot", "stage", "rehearse", "promote", "release"):
+        assert re.search(rf"^  {step} +done +[0-9.]+ s", out, re.MULTILINE)
+    assert re.search(r"held +plugin bad 2: white\\x1b\[2J page", out), "a host cannot write to the terminal"
+    assert re.search(r"frozen +1\.\d s", out)
+    assert "Next: upkeep status example" in out
+    assert "\x1b" not in out
+    assert [hold.slug for hold in peek(f"sqlite:///{desk.ledger}").holds("example")] == ["bad"]  # type: ignore[union-attr]
+    # The next run gets what this one learnt.
+    plan = json.loads(desk.type("plan", "example", "--json")[1])
+    assert plan["runs"][0]["run_variables"]["upkeep_holds"] == [{"kind": "plugin", "slug": "bad", "version": "2"}]
+    status = json.loads(desk.type("status", "example", "--json")[1])
+    assert [run["outcome"] for run in status["runs"]] == ["done"]
+    assert json.loads(desk.type("release-hold", "example", str(status["holds"][0]["id"]), "--json")[1])["released"]
+    assert desk.type("release-hold", "example", "1")[0] == 2
+
+
+def test_a_run_that_was_put_back_ends_with_3_the_answer_on_stdout_and_the_error_on_stderr(desk: Desk) -> None:
+    desk.project.script(promote={"outcome": "put-back", "msg": "white page", "evidence": {"broken_seconds": 2.0}})
+    code, out, err = desk.type("run", "example", "--json")
+    answer = json.loads(out)
+    assert code == answer["exit_code"] == 3
+    assert answer["runs"][0]["outcome"] == "put-back"
+    assert answer["runs"][0]["broken"] == {"seconds": 2.0, "reasons": []}
+    error = json.loads(err)["error"]
+    assert (error["code"], error["message"]) == (3, "white page")
+    code, out, _ = desk.type("report", "example", "--last", "1", "--out", "page.html")
+    assert code == 0
+    assert str(desk.folder / "page.html") in out
+    assert "white page" in (desk.folder / "page.html").read_text()
+    assert desk.type("report", "example", "--month", "2026-11", "--json")[0] == 0
+
+
+def test_a_plan_in_a_file_is_carried_out_once_and_not_after_the_contract_changed(desk: Desk) -> None:
+    assert desk.type("plan", "example", "--duty", "backup", "--out", "plan.json")[0] == 0
+    assert desk.type("plan", "example", "--duty", "backup", "--out", "edited.json")[0] == 0
+    edited = json.loads(Path("edited.json").read_text())
+    edited["runs"][0]["steps"].pop(0)
+    Path("edited.json").write_text(json.dumps(edited))
+    code, _, err = desk.type("run", "edited.json")
+    assert code == 12
+    assert "edited" in err
+    code, out, _ = desk.type("run", "plan.json", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["runs"][0]["run"] == json.loads(Path("plan.json").read_text())["runs"][0]["run"]
+    assert desk.project.steps() == ["preflight", "snapshot", "release"]
+    code, out, _ = desk.type("run", "plan.json")
+    assert code == 12
+    assert "carried out already" in out
+    desk.contract.write_text(desk.contract.read_text() + "# signed again\n")
+    code, _, err = desk.type("run", "plan.json")
+    assert code == 12
+    assert "has changed since this plan was made" in err
+    assert "Next: upkeep plan example --out plan.json" in err
+    assert len(desk.project.calls()) == 3
+
+
+def test_with_several_sites_the_others_go_on_and_the_worst_decides(desk: Desk) -> None:
+    data = sample_data()
+    data["sites"]["second"] = json.loads(json.dumps(data["sites"]["shop"]).replace("shop", "second"))
+    desk.contract.write_text(written(data))
+    hosts = json.loads((desk.project.inventory / "hosts.yml").read_text())
+    hosts["all"]["hosts"]["second"] = hosts["all"]["hosts"]["shop"]
+    (desk.project.inventory / "hosts.yml").write_text(json.dumps(hosts))
+    assert len(load_contract(desk.contract).sites) == 2
+    desk.project.script(preflight=[{"outcome": "refused", "msg": "no room on the disk"}, {}])
+    code, out, _ = desk.type("run", "example", "--duty", "backup", "--json")
+    assert code == 12
+    assert [run["outcome"] for run in json.loads(out)["runs"]] == ["refused", "done"]
+    assert desk.type("run", "example", "--duty", "backup", "--site", "second")[0] == 0
+
+
+def test_ctrl_c_leaves_the_site_whole_and_says_so(desk: Desk) -> None:
+    desk.project.script(
+        snapshot={"seconds": 60}, recover={"evidence": {"state": "untouched"}, "msg": "nothing was touched"}
+    )
+    with desk.start("run", "example", "--duty", "backup") as process:
+        desk.wait_for("snapshot")
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Stopping. The site is left whole" in out
+    assert re.search(r"^  recover +done .*nothing was touched", out, re.MULTILINE)
+    assert "Interrupted: The run was interrupted before production was touched." in out
+
+
+def test_a_controller_that_is_killed_has_its_run_finished_or_put_back_by_resume(desk: Desk) -> None:
+    desk.project.script(promote={"seconds": 3}, recover={"evidence": {"state": "put-back"}, "msg": "put back"})
+    with desk.start("run", "example", "--now") as process:
+        desk.wait_for("promote")
+        process.kill()
+        process.communicate()
+    status = json.loads(desk.type("status", "example", "--json")[1])
+    assert [(run["last_step"], run["outcome"]) for run in status["interrupted"]] == [("promote", None)]
+    assert "upkeep run --resume example" in desk.type("status")[1]
+    code, out, _ = desk.type("run", "example")
+    assert code == 12
+    assert "Next: upkeep run --resume example" in out
+    code, out, _ = desk.type("run", "--resume", "example")
+    assert code == 3
+    assert desk.project.steps()[4:] == ["promote", "recover"]
+    assert list((desk.folder / "state" / "work").iterdir()) == []
+    code, out, _ = desk.type("run", "--resume", "example")
+    assert (code, out) == (0, "No run was interrupted: there is nothing to take up.\n")
+
+
+def test_a_restore_names_its_point_and_is_carried_out(desk: Desk) -> None:
+    point = "20261121T020000Z-0a0b0c0d"
+    code, _, err = desk.type("restore", "example", "--site", "shop", "--point", "latest")
+    assert code == 2
+    assert "Next: upkeep points example --site shop" in err
+    code, out, _ = desk.type("restore", "example", "--site", "shop", "--point", point, "--json")
+    assert code == 0
+    assert desk.project.steps() == ["preflight", "restore", "release"]
+    assert desk.project.calls()[1]["variables"]["point"] == point
+    assert json.loads(out)["runs"][0]["run"] != point
+
+
+def test_points_says_where_the_missing_keys_belong(desk: Desk) -> None:
+    code, _, err = desk.type("points", "example")
+    assert code == 12
+    assert "site_snapshot_access_key" in err
+    assert "ansible-vault edit" in err
+
+
+def test_a_bug_of_ours_ends_with_1_and_a_file_for_the_report(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_given: Any) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(cli_ask, "status", broken)
+    code, _, err = desk.type("status", "--json")
+    error = json.loads(err)["error"]
+    assert code == error["code"] == 1
+    (file,) = (desk.folder / "home" / "upkeep" / "crashes").iterdir()
+    assert str(file) in error["next"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "ZeroDivisionError" in file.read_text()
+
+
+def test_init_makes_a_client_that_passes_the_check(desk: Desk) -> None:
+    code, out, _ = desk.type(
+        "init", "acme", "--name", "Acme Ltd", "--url", "https://acme.example", "--host", "192.0.2.10"
+    )
+    assert code == 0
+    assert "Next: upkeep check acme" in out
+    assert desk.type("check", "acme")[0] == 0
+    assert desk.type("init", "acme")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--month", "2026-13"], ["--month", "2026-11", "--last", "2"], ["--run", "../x"]]
+)
+def test_a_report_is_for_one_thing(desk: Desk, words: list[str]) -> None:
+    open_ledger(f"sqlite:///{desk.ledger}").close()
+    assert desk.type("report", "example", *words)[0] == 2
+
+
+def test_status_without_a_ledger_makes_none(desk: Desk) -> None:
+    before = files_under(desk.folder)
+    assert desk.type("status")[0] == 0
+    assert files_under(desk.folder) == before
+
+
+def test_ids_are_made_from_the_moment_and_chance() -> None:
+    make: Callable[[datetime], str] = cli.new_id
+    assert re.fullmatch(r"20261122T023000Z-[0-9a-f]{8}", make(NIGHT))
+    assert make(NIGHT) != make(NIGHT)
