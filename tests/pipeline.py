@@ -8,8 +8,8 @@ import re
 import secrets
 import signal
 import stat
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -197,15 +197,6 @@ class Site:
         for name, data in read_zip(release_file("plugin", slug, version)).items():
             self.put_file(f"wp-content/plugins/{name}", data.decode())
 
-    def frozen(self) -> Callable[[], bool]:
-        """Return what tells when the freeze has begun."""
-        return (self.root / ".maintenance").exists
-
-    def exchanged(self) -> Callable[[], bool]:
-        """Return what tells when the trees have been exchanged."""
-        before = self.root.stat().st_ino
-        return lambda: self.root.stat().st_ino != before
-
     def upkeep(self, *words: str) -> Said:
         """Type `upkeep …` with --json."""
         out, err = StringIO(), StringIO()
@@ -278,26 +269,67 @@ class Site:
 
 
 @contextmanager
-def struck(site: Site, when: Callable[[], bool]) -> Iterator[None]:
-    """While the block lasts, wait for a moment and then kill -9 every module at work on the host, with all that it started."""
+def struck(site: Site, moment: str) -> Iterator[None]:
+    """Kill -9 the module that carries out a promotion at its moment `frozen` or `exchanged`.
+
+    It is held there meanwhile: by somebody who is still writing to the database, or by a PHP that does not answer.
+    """
+    before = site.root.stat().st_ino
+    hold = {"frozen": somebody_writing, "exchanged": php_asleep}[moment]
+
+    def reached() -> bool:
+        return (site.root / ".maintenance").exists() if moment == "frozen" else site.root.stat().st_ino != before
+
     over = Event()
     killed: list[int] = []
 
-    def wait() -> None:
-        while not over.is_set():
-            if when():
-                killed.extend(kill_modules(site.host))
-                return
-            time.sleep(0.001)
+    def strike() -> None:
+        while not over.wait(0.01) and not killed:
+            # Between the two names of an exchange there is none for a moment.
+            with suppress(FileNotFoundError):
+                if reached():
+                    killed.extend(kill_modules(site.host))
 
-    watcher = Thread(target=wait)
-    watcher.start()
+    watcher = Thread(target=strike)
+    with hold(site):
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+    assert killed, f"no module was at work in the moment {moment}"
+
+
+@contextmanager
+def somebody_writing(site: Site) -> Iterator[None]:
+    """Have the site's database account connected while the block lasts."""
+    found = re.search(r"'DB_PASSWORD', '([^']+)'", (site.root / "wp-config.php").read_text(encoding="utf-8"))
+    assert found is not None
+    command = ["mariadb", "-u", "shop", "shop", "-e", "SELECT SLEEP(100)"]
+    with subprocess.Popen(
+        site.host.inside(command),
+        env={**site.host.login(), "MYSQL_PWD": found.group(1)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ):
+        try:
+            yield
+        finally:
+            asleep = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(100)'"
+            for number in site.host.sql(asleep).split():
+                site.host.sql(f"KILL {number}")
+
+
+@contextmanager
+def php_asleep(site: Site) -> Iterator[None]:
+    """Let the site's PHP answer nobody while the block lasts."""
+    for_all = "for folder in /etc/php/*/fpm; do version=${folder#/etc/php/}; systemctl kill -s %s php${version%%/fpm}-fpm; done"
+    site.host.run(["sh", "-c", for_all % "STOP"], check=True)
     try:
         yield
     finally:
-        over.set()
-        watcher.join()
-    assert killed, "the moment did not come, or no module was at work"
+        site.host.run(["sh", "-c", for_all % "CONT"], check=True)
 
 
 def kill_modules(host: Host) -> list[int]:

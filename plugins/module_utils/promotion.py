@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from typing import Any, Iterator
+from typing import Any, ContextManager, Iterator
 
 from . import freeze, packages, run_state, tree, wordpress
 from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
@@ -250,7 +250,7 @@ def promote(promotion: Promotion) -> dict[str, Any]:
         with interruptible(ignore=True):
             if reasons:
                 evidence["broken"] = reasons[:20]
-                go_back(promotion, cookies, evidence)
+                go_back(promotion, contextlib.nullcontext(cookies), evidence)
             promotion.note("confirmed")
             evidence["frozen_seconds"] = _let_in(promotion, evidence)
     return {**evidence, "put_back": False}
@@ -288,12 +288,12 @@ def _let_in(promotion: Promotion, evidence: dict[str, Any]) -> float:
         ) from error
 
 
-def go_back(promotion: Promotion, cookies: str, evidence: dict[str, Any]) -> None:
+def go_back(promotion: Promotion, session: ContextManager[str], evidence: dict[str, Any]) -> None:
     """Put production back and raise Stop with what became of it."""
     started = time.monotonic()
     try:
         with interruptible(ignore=True):
-            evidence.update(back(promotion, cookies))
+            evidence.update(back(promotion, session))
     except Exception as error:
         raise Stop(
             "not-put-back",
@@ -317,10 +317,11 @@ def go_back(promotion: Promotion, cookies: str, evidence: dict[str, Any]) -> Non
     )
 
 
-def back(promotion: Promotion, cookies: str) -> dict[str, Any]:
+def back(promotion: Promotion, session: ContextManager[str]) -> dict[str, Any]:
     """Exchange the trees back, rename the tables back, refresh, probe, thaw. Safe to repeat at any point.
 
     Which tree is live is read from the disk (its inode), not from the journal: the journal may be one step ahead.
+    A session for the probes begins after the tables were compared: it is a change of one of them itself.
     """
     site, journal, database = promotion.site, promotion.journal, promotion.database
     evidence: dict[str, Any] = {"put_back": True}
@@ -342,7 +343,8 @@ def back(promotion: Promotion, cookies: str) -> dict[str, Any]:
             freeze.refresh_opcodes(site)
         except FreezeError as error:
             evidence["opcodes"] = str(error)
-    verdict = promotion.look(cookies)
+    with session as cookies:
+        verdict = promotion.look(cookies)
     promotion.thaw()
     database.drop(database.ours(PUT_ASIDE))
     promotion.note("back")
@@ -357,23 +359,24 @@ def recover(promotion: Promotion) -> dict[str, Any]:
     Returns {state: untouched | finished | put-back, ...}; raises Stop("not-put-back") when a person is needed.
     """
     state = promotion.journal.get("state")
-    if state in ("confirmed", "back"):
+    if state == "confirmed":
         freeze.thaw(promotion.site.root)
-        return {"state": "finished" if state == "confirmed" else "put-back"}
-    if not promotion.begun:
+        return {"state": "finished"}
+    if not promotion.begun and state != "back":
         if freeze.thaw(promotion.site.root):
             return {"state": "put-back"}
         return {"state": "untouched"}
-    since = promotion.journal.get("frozen_at", time.time())
+    was_frozen = promotion.begun
     evidence: dict[str, Any] = {"broken": ["the run was interrupted"]}
     place = wordpress.production(promotion.site, promotion.site.run_folder(promotion.run), promotion.token)
-    with signed_in(place) as cookies:
-        try:
-            go_back(promotion, cookies, evidence)
-        except Stop as stop:
-            if stop.outcome != "put-back":
-                raise
-    evidence["frozen_seconds"] = evidence["broken_seconds"] = round(time.time() - since, 3)
+    try:
+        go_back(promotion, signed_in(place), evidence)
+    except Stop as stop:
+        if stop.outcome != "put-back":
+            raise
+    if was_frozen:
+        since = promotion.journal.get("frozen_at", time.time())
+        evidence["frozen_seconds"] = evidence["broken_seconds"] = round(time.time() - since, 3)
     return {**evidence, "state": "put-back"}
 
 

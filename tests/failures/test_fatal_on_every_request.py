@@ -54,7 +54,7 @@ def test_fatal_on_every_request_and_the_way_back_has_no_php(site: Site, agent: N
     site.run("preflight", "stage", "rehearse")
 
     # The module dies with the bad release in place, and PHP's command line is gone as well.
-    with struck(site, site.exchanged()):
+    with struck(site, "exchanged"):
         assert site.run("promote")["promote"].outcome == "silent"
     assert site.version() == "1.1"
     with without_program(site.host, "php"):

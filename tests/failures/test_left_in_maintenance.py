@@ -27,7 +27,7 @@ def test_left_in_maintenance_by_kill_9(site: Site, moment: str) -> None:
     before = site.state()
     site.run("preflight", "stage", "rehearse")
 
-    with struck(site, getattr(site, moment)()):
+    with struck(site, moment):
         promoted = site.run("promote")["promote"]
 
     assert promoted.outcome == "silent"

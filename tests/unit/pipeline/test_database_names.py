@@ -18,23 +18,35 @@ from plugins.module_utils.database import Credentials, Database, DatabaseError, 
 needs_client = pytest.mark.skipif(shutil.which("my_print_defaults") is None, reason="MariaDB's client is not installed")
 
 
-def credentials(password: str = "x", host: str = "localhost", user: str = "shop") -> Credentials:
+def credentials(password: str = "", host: str = "localhost") -> Credentials:
     """Return an account."""
-    return Credentials("shop", user, password, host)
+    return Credentials("shop", "shop", password, host)
 
 
 def read_back(path: str) -> dict[str, str]:
     """Return what MariaDB's programs read out of an option file."""
-    done = subprocess.run(
-        ["my_print_defaults", f"--defaults-file={path}", "client"], capture_output=True, check=True
-    )
+    done = subprocess.run(["my_print_defaults", f"--defaults-file={path}", "client"], capture_output=True, check=True)
     # A value may have line ends of its own.
-    found = [part.partition("=") for part in done.stdout.decode().removeprefix("--").removesuffix("\n").split("\n--")]
+    found = [part.partition("=") for part in done.stdout.decode()[len("--") : -1].split("\n--")]
     return {name: value for name, _, value in found}
 
 
 @pytest.mark.parametrize(
-    "name", ["wp_posts", "wp_2_posts", "WP-Posts", "a$b", "with space", "dotted.name", "grün", "テーブル", "1", "a;b", "x" * 64, "-- x"]
+    "name",
+    [
+        "wp_posts",
+        "wp_2_posts",
+        "WP-Posts",
+        "a$b",
+        "with space",
+        "dotted.name",
+        "grün",
+        "テーブル",
+        "1",
+        "a;b",
+        "x" * 64,
+        "-- x",
+    ],
 )
 def test_a_name_that_a_database_may_have_is_quoted(name: str) -> None:
     assert quoted(name) == f"`{name}`"
@@ -74,7 +86,26 @@ def test_db_host_is_read_as_wordpress_reads_it(host: str, reached: dict[str, str
 @needs_client
 @pytest.mark.parametrize(
     "password",
-    ["", "plain", "with space ", " '", '"', "\\", "\\n", "a#b", "a;b", "%", "$(id)", "`id`", "pässwörd", "日本", "a\tb", "a\nuser=root", "[x]", "!include /x"],
+    [
+        "",
+        "plain",
+        "with space ",
+        " '",
+        '"',
+        "\\",
+        "\\n",
+        "a#b",
+        "a;b",
+        "%",
+        "$(id)",
+        "`id`",
+        "pässwörd",
+        "日本",
+        "a\tb",
+        "a\nuser=root",
+        "[x]",
+        "!include /x",
+    ],
 )
 def test_a_password_arrives_as_it_is(tmp_path: Path, password: str) -> None:
     path = credentials(password).option_file(str(tmp_path / "database.cnf"))

@@ -81,7 +81,11 @@ ALL = {"core": "major", "plugins": "all", "themes": "all"}
     ],
 )  # fmt: skip
 def test_the_contract_decides_which_releases_are_taken(
-    offers: list[dict[str, Any]], policy: dict[str, Any], holds: list[dict[str, str]], taken: list[str], reasons: list[str]
+    offers: list[dict[str, Any]],
+    policy: dict[str, Any],
+    holds: list[dict[str, str]],
+    taken: list[str],
+    reasons: list[str],
 ) -> None:
     chosen, skipped = packages.choose(offers, policy, holds)
 
@@ -110,7 +114,14 @@ def test_a_change_survives_being_written_down() -> None:
     change = replace(PLUGIN, zip="/x.zip", sha256="ab", bytes=7)
 
     assert Change(**change.stored()) == change
-    assert change.evidence() == {"kind": "plugin", "slug": "good", "from": "1.0", "to": "2.0", "sha256": "ab", "bytes": 7}
+    assert change.evidence() == {
+        "kind": "plugin",
+        "slug": "good",
+        "from": "1.0",
+        "to": "2.0",
+        "sha256": "ab",
+        "bytes": 7,
+    }
     assert PLUGIN.evidence() == {"kind": "plugin", "slug": "good", "from": "1.0", "to": "2.0"}
 
 
@@ -159,7 +170,9 @@ def test_what_a_mac_adds_is_left_out_as_wordpress_does(tmp_path: Path) -> None:
         ({**GOOD, "good/good.php": b"<?php\n/* Version: 2.0.1 */"}, "version 2.0.1, not 2.0"),
     ],
 )
-def test_a_package_that_is_not_the_release_on_offer_is_refused(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
+def test_a_package_that_is_not_the_release_on_offer_is_refused(
+    tmp_path: Path, files: dict[str, bytes], said: str
+) -> None:
     with pytest.raises(PackageError, match=said):
         packages.inspect(packed(tmp_path, files))
 
@@ -218,7 +231,7 @@ def test_a_damaged_package_is_refused(tmp_path: Path, harm: str) -> None:
             }[harm]
         )
 
-    with pytest.raises(PackageError, match="is damaged at|is not a sound archive"):
+    with pytest.raises(PackageError, match=r"is damaged at|is not a sound archive"):
         packages.inspect(change)
 
 
@@ -269,11 +282,13 @@ def test_files_that_differ_from_the_package_are_named(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_an_address_that_no_publisher_has_is_refused(url: str) -> None:
-    with pytest.raises(PackageError, match="refusing the package address|cannot be resolved"):
+    with pytest.raises(PackageError, match=r"refusing the package address|cannot be resolved"):
         packages.refuse_address(url)
 
 
-@pytest.mark.parametrize("url", ["http://198.51.100.7/x.zip", "https://198.51.100.7:8443/x.zip?token=1", "http://10.1.2.3/x"])
+@pytest.mark.parametrize(
+    "url", ["http://198.51.100.7/x.zip", "https://198.51.100.7:8443/x.zip?token=1", "http://10.1.2.3/x"]
+)
 def test_the_address_of_a_publisher_is_let_through(url: str) -> None:
     packages.refuse_address(url)
 
@@ -315,7 +330,9 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
             """Say nothing."""
 
     refuse = packages.refuse_address
-    monkeypatch.setattr(packages, "refuse_address", lambda url: None if f"127.0.0.1:{found.port}/" in url else refuse(url))
+    monkeypatch.setattr(
+        packages, "refuse_address", lambda url: None if f"127.0.0.1:{found.port}/" in url else refuse(url)
+    )
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
@@ -341,11 +358,13 @@ def test_a_package_that_breaks_off_is_not_had(publisher: Publisher, tmp_path: Pa
     """Held as a bad release, it would not be tried again at that version."""
     publisher.serves("/good.zip", b"x" * 1000, length=2000)
 
-    with pytest.raises(PackageError, match="broke off after 1000 of 2000 bytes|cannot be had"):
+    with pytest.raises(PackageError, match=r"broke off after 1000 of 2000 bytes|cannot be had"):
         packages.download(publisher.change("/good.zip"), str(tmp_path))
 
 
-def test_a_package_that_is_too_large_is_not_had(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_is_too_large_is_not_had(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(packages, "LARGEST_PACKAGE", 999)
     publisher.serves("/good.zip", b"x" * 1000)
 
@@ -361,14 +380,20 @@ def test_a_package_that_never_ends_is_not_waited_for(publisher: Publisher, tmp_p
 
 
 @pytest.mark.parametrize(
-    "leads_to", ["http://169.254.169.254/latest/meta-data/", "http://127.0.0.1:1/x.zip", "file:///etc/passwd", "ftp://198.51.100.7/x"]
+    "leads_to",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://127.0.0.1:1/x.zip",
+        "file:///etc/passwd",
+        "ftp://198.51.100.7/x",
+    ],
 )
 def test_a_redirect_to_an_address_that_no_publisher_has_is_not_followed(
     publisher: Publisher, tmp_path: Path, leads_to: str
 ) -> None:
     publisher.serves("/good.zip", b"", status=302, Location=leads_to)
 
-    with pytest.raises(PackageError, match="refusing the package address|cannot be had"):
+    with pytest.raises(PackageError, match=r"refusing the package address|cannot be had"):
         packages.download(publisher.change("/good.zip"), str(tmp_path))
 
 
@@ -393,10 +418,11 @@ def test_an_address_that_gives_nothing_is_an_error_of_that_package_alone(
 def test_the_list_of_an_archive_may_be_a_lie(tmp_path: Path) -> None:
     """Two files of one name: what zipfile reads is not what another program unpacks, and that shows on disk."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in GOOD.items():
             archive.writestr(name, content)
-        archive.writestr("good/inc/a.php", b"<?php evil();")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("good/inc/a.php", b"<?php evil();")
     (tmp_path / "package.zip").write_bytes(buffer.getvalue())
     change = replace(PLUGIN, zip=str(tmp_path / "package.zip"))
     packages.inspect(change)
@@ -405,4 +431,6 @@ def test_the_list_of_an_archive_may_be_a_lie(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
-    assert packages.differences(change, str(tmp_path)) == ["wp-content/plugins/good/inc/a.php is other than in the package"]
+    assert packages.differences(change, str(tmp_path)) == [
+        "wp-content/plugins/good/inc/a.php is other than in the package"
+    ]

@@ -60,7 +60,9 @@ def configured(folder: Path, text: str, place: str = "htdocs/wp-config.php") -> 
     """Read a site whose configuration has this text."""
     (folder / "htdocs").mkdir(exist_ok=True)
     (folder / "work").mkdir(exist_ok=True)
-    (folder / "htdocs/wp-settings.php").write_text("<?php throw new Exception('WordPress was loaded');", encoding="utf-8")
+    (folder / "htdocs/wp-settings.php").write_text(
+        "<?php throw new Exception('WordPress was loaded');", encoding="utf-8"
+    )
     (folder / place).write_text(text, encoding="utf-8")
     return wordpress.configuration(site_at(folder), str(folder / "work"))
 
@@ -98,7 +100,8 @@ def test_a_configuration_is_read_without_loading_wordpress(tmp_path: Path, text:
 
 
 @pytest.mark.parametrize(
-    "password", ["", " ", "'", '"', "\\", "a\\nb", "a#b;c", "pässwörd", "日本語", "$(id)`id`", "\n", "%s", "{{ x }}", "0", "💥"]
+    "password",
+    ["", " ", "'", '"', "\\", "a\\nb", "a#b;c", "pässwörd", "日本語", "$(id)`id`", "\n", "%s", "{{ x }}", "0", "💥"],
 )
 def test_any_password_is_read_as_it_is(tmp_path: Path, password: str) -> None:
     quoted = password.replace("\\", "\\\\").replace("'", "\\'")
@@ -144,15 +147,23 @@ def test_a_configuration_may_include_another(tmp_path: Path) -> None:
         ("define('WP_DEBUG', true);", "{root}/wp-content", "", ""),
     ],
 )  # fmt: skip
-def test_folders_and_logs_that_a_configuration_names(tmp_path: Path, more: str, content: str, plugins: str, log: str) -> None:
+def test_folders_and_logs_that_a_configuration_names(
+    tmp_path: Path, more: str, content: str, plugins: str, log: str
+) -> None:
     found = configured(tmp_path, f"<?php\n{more}\n{ACCOUNT}{LOAD}")
     root = str(tmp_path / "htdocs")
 
-    assert (found.content, found.plugins, found.debug_log) == (content.format(root=root), plugins, log.format(root=root))
+    assert (found.content, found.plugins, found.debug_log) == (
+        content.format(root=root),
+        plugins,
+        log.format(root=root),
+    )
 
 
 def test_prefix_and_network_are_read(tmp_path: Path) -> None:
-    found = configured(tmp_path, "<?php\n" + ACCOUNT.replace("'wp_'", "'Blog-7_'") + "define('MULTISITE', true);\n" + LOAD)
+    found = configured(
+        tmp_path, "<?php\n" + ACCOUNT.replace("'wp_'", "'Blog-7_'") + "define('MULTISITE', true);\n" + LOAD
+    )
 
     assert (found.prefix, found.multisite) == ("Blog-7_", True)
 
@@ -167,7 +178,9 @@ def test_prefix_and_network_are_read(tmp_path: Path) -> None:
         ("<?php\nrequire 's3cret.php';\n" + ACCOUNT, "WordPress failed at 'configuration'"),
     ],
 )
-def test_a_configuration_that_cannot_be_read_is_an_error_without_its_secrets(tmp_path: Path, text: str, said: str) -> None:
+def test_a_configuration_that_cannot_be_read_is_an_error_without_its_secrets(
+    tmp_path: Path, text: str, said: str
+) -> None:
     with pytest.raises(WordPressError) as failure:
         configured(tmp_path, text)
 
@@ -233,7 +246,9 @@ def frozen(tmp_path: Path) -> Iterator[Frozen]:
     (tmp_path / "index.php").write_text(PAGE, encoding="utf-8")
     site = Frozen(tmp_path, free_port())
     with subprocess.Popen(
-        ["php", "-S", f"127.0.0.1:{site.port}", "-t", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["php", "-S", f"127.0.0.1:{site.port}", "-t", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as server:
         deadline = time.monotonic() + 20
         while True:
@@ -311,7 +326,12 @@ def test_wordpresss_own_marker_is_not_taken_for_ours(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_module_left_in_the_document_root_is_swept_away(tmp_path: Path) -> None:
-    ours = ["upkeep-0123456789abcdef.php", "upkeep-0123456789abcdef.php.upkeep-tmp", ".maintenance.upkeep-tmp", ".upkeep-freeze"]
+    ours = [
+        "upkeep-0123456789abcdef.php",
+        "upkeep-0123456789abcdef.php.upkeep-tmp",
+        ".maintenance.upkeep-tmp",
+        ".upkeep-freeze",
+    ]
     theirs = ["upkeep-notes.php", "upkeep-0123456789abcdef.php.bak", ".maintenance", "index.php"]
     for name in [*ours, *theirs]:
         (tmp_path / name).touch()
@@ -328,7 +348,10 @@ def test_what_a_killed_module_left_in_the_document_root_is_swept_away(tmp_path: 
         ({"opcache": False, "may_reset": False, "validate_timestamps": False, "revalidate_freq": 60}, ""),
         ({"opcache": True, "may_reset": True, "validate_timestamps": False, "revalidate_freq": 60}, ""),
         ({"opcache": True, "may_reset": False, "validate_timestamps": True, "revalidate_freq": 2}, ""),
-        ({"opcache": True, "may_reset": False, "validate_timestamps": False, "revalidate_freq": 2}, "checks no timestamps"),
+        (
+            {"opcache": True, "may_reset": False, "validate_timestamps": False, "revalidate_freq": 2},
+            "checks no timestamps",
+        ),
         ({"opcache": True, "may_reset": False, "validate_timestamps": True, "revalidate_freq": 60}, "every 60 s only"),
     ],
 )
@@ -411,9 +434,9 @@ def test_a_port_that_somebody_else_has_is_refused(copy: Staging) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", copy.site.staging_port))
         other.listen()
-        with pytest.raises(StagingError, match=f"cannot be served on port {copy.site.staging_port}: is the port taken"):
-            with copy.served():
-                pytest.fail("served")
+        said = f"cannot be served on port {copy.site.staging_port}: is the port taken"
+        with pytest.raises(StagingError, match=said), copy.served():
+            pytest.fail("served")
     assert processes(copy) == []
 
 

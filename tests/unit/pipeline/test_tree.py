@@ -137,7 +137,7 @@ def test_the_marks_of_a_freeze_are_not_brought_over(tmp_path: Path) -> None:
 def test_a_release_keeps_the_groups_of_the_site(tmp_path: Path) -> None:
     build(str(tmp_path / "live"), folder({b"p": folder({b"x.php": file(b"old", 0o640)}, 0o2770)}))
     os.chown(tmp_path / "live/p", -1, 4242)
-    os.chmod(tmp_path / "live/p", 0o2770)
+    os.chmod(tmp_path / "live/p", 0o2770)  # noqa: S103 - a site has such folders
     os.chown(tmp_path / "live/p/x.php", -1, 4243)
     build(
         str(tmp_path / "staged"),
@@ -221,7 +221,7 @@ def test_what_belongs_to_somebody_else_is_an_obstacle() -> None:
     with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as mine:
         root = f"{place}/htdocs"
         build(root, folder({b"index.php": file()}))
-        os.chmod(place, 0o755)
+        os.chmod(place, 0o755)  # noqa: S103 - a site has such folders
         with as_site_owner(mine):
             found = tree.obstacles(root, tree.scan(root))
 
@@ -281,7 +281,10 @@ def test_paths_belong_to_units(path: str, inside: bool) -> None:
 def test_removing_follows_no_link_and_minds_no_mode(tmp_path: Path) -> None:
     build(str(tmp_path / "kept"), folder({b"x": file()}))
     with tempfile.TemporaryDirectory() as place, as_site_owner(place):
-        build(f"{place}/t", folder({b"locked": folder({b"x": file(), b"l": link(os.fsencode(tmp_path / "kept"))}, 0o000)}, 0o500))
+        build(
+            f"{place}/t",
+            folder({b"locked": folder({b"x": file(), b"l": link(os.fsencode(tmp_path / "kept"))}, 0o000)}, 0o500),
+        )
         tree.remove(f"{place}/t")
         assert os.listdir(place) == []
 
@@ -296,7 +299,9 @@ def test_a_copy_minds_no_file_that_goes_meanwhile(tmp_path: Path, monkeypatch: p
     programs = tmp_path / "programs"
     programs.mkdir()
     said = "cp: cannot stat '/srv/cache/1': No such file or directory"
-    (programs / "cp").write_text(f'#!/bin/sh\n/bin/cp "$@"\necho "{said}" >&2\n[ -z "$(cat {programs}/more)" ] || cat {programs}/more >&2\nexit 1\n')
+    (programs / "cp").write_text(
+        f'#!/bin/sh\n/bin/cp "$@"\necho "{said}" >&2\n[ -z "$(cat {programs}/more)" ] || cat {programs}/more >&2\nexit 1\n'
+    )
     (programs / "cp").chmod(0o755)
     (programs / "more").touch()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")

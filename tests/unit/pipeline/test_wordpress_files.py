@@ -44,7 +44,9 @@ SITE = folder(
                 b"themes": folder(
                     {
                         b"leaf": folder({b"style.css": file(b"/*\nTheme Name: Leaf\nVersion: 1.1\n*/")}),
-                        b"child": folder({b"style.css": file(b"/*\nTheme Name: Child\nTemplate: leaf\nVersion: 0.2\n*/")}),
+                        b"child": folder(
+                            {b"style.css": file(b"/*\nTheme Name: Child\nTemplate: leaf\nVersion: 0.2\n*/")}
+                        ),
                         b"no-theme": folder(),
                     }
                 ),
@@ -59,7 +61,9 @@ def database(folder: Path, **options: str) -> Database:
     rows = "".join(f"{name}\t{value}\n" for name, value in options.items())
     (folder / "rows").write_text(rows)
     program = folder / "mariadb"
-    program.write_text(f'#!/bin/sh\ncase "$(cat)" in *VERSION*) echo 10.11.14-MariaDB ;; *) cat {folder}/rows ;; esac\n')
+    program.write_text(
+        f'#!/bin/sh\ncase "$(cat)" in *VERSION*) echo 10.11.14-MariaDB ;; *) cat {folder}/rows ;; esac\n'
+    )
     program.chmod(0o755)
     return Database("shop", "/x.cnf", str(program), "mariadb-dump")
 
@@ -156,19 +160,29 @@ def test_names_that_are_no_text_survive_between_the_steps_of_a_run(tmp_path: Pat
 def test_a_copy_must_not_share_code_with_production(path: str, target: str, refused: bool) -> None:
     """WordPress's updater deletes through links: what it deletes in staging would be production's own files."""
     seen = tree.Entry("link", 0, 0, 0o777, 0, 0, 1, target)
-    assert wordpress.code_links({path: seen, "wp-admin/x.php": replace(seen, kind="file", target="")}) == ([path] if refused else [])
+    assert wordpress.code_links({path: seen, "wp-admin/x.php": replace(seen, kind="file", target="")}) == (
+        [path] if refused else []
+    )
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({"fatal": "Uncaught Error in x.php:3", "at": "updating plugin good", "said": ["Unpacking"]}, "Uncaught Error in x.php:3"),
-        ({"at": "updating plugin good", "said": ["Unpacking…", "Installing…"]}, "PHP was ended while updating plugin good, as exit()"),
+        (
+            {"fatal": "Uncaught Error in x.php:3", "at": "updating plugin good", "said": ["Unpacking"]},
+            "Uncaught Error in x.php:3",
+        ),
+        (
+            {"at": "updating plugin good", "said": ["Unpacking…", "Installing…"]},
+            "PHP was ended while updating plugin good, as exit()",
+        ),
         ({"at": "", "said": []}, "PHP was ended, as exit()"),
         ({}, "PHP was ended, as exit()"),
     ],
 )
-def test_php_that_ends_too_early_is_told_apart_from_php_that_dies(tmp_path: Path, answer: dict[str, Any], said: str) -> None:
+def test_php_that_ends_too_early_is_told_apart_from_php_that_dies(
+    tmp_path: Path, answer: dict[str, Any], said: str
+) -> None:
     with pytest.raises(WordPressError) as failure:
         answered(tmp_path, "\nUPKEEP-ANSWER:" + json.dumps({"ok": False, **answer}))
 
@@ -177,7 +191,17 @@ def test_php_that_ends_too_early_is_told_apart_from_php_that_dies(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "printed", ["", "\n", "Fatal error: x", "UPKEEP-ANSWER:", "UPKEEP-ANSWER:{", "UPKEEP-ANSWER:[]", "UPKEEP-ANSWER:null", "said: UPKEEP-ANSWER:{}"]
+    "printed",
+    [
+        "",
+        "\n",
+        "Fatal error: x",
+        "UPKEEP-ANSWER:",
+        "UPKEEP-ANSWER:{",
+        "UPKEEP-ANSWER:[]",
+        "UPKEEP-ANSWER:null",
+        "said: UPKEEP-ANSWER:{}",
+    ],
 )
 def test_php_without_an_answer_is_an_error_of_wordpress(tmp_path: Path, printed: str) -> None:
     with pytest.raises(WordPressError, match=r"PHP gave no answer to 'migrate' \(exit code 255\): PHP Parse error"):
@@ -185,7 +209,7 @@ def test_php_without_an_answer_is_an_error_of_wordpress(tmp_path: Path, printed:
 
 
 def test_the_answer_is_found_among_all_that_plugins_print(tmp_path: Path) -> None:
-    noise = "<b>Notice</b>\n" * 1000 + "UPKEEP-ANSWER:{\"ok\": false}\nno line end"
+    noise = "<b>Notice</b>\n" * 1000 + 'UPKEEP-ANSWER:{"ok": false}\nno line end'
     assert answered(tmp_path, noise + '\nUPKEEP-ANSWER:{"ok": true, "from": 1}\nbye')["from"] == 1
 
 

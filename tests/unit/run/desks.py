@@ -11,9 +11,7 @@ RUN = "20261122T020000Z-1f0c9a2b"
 def planned(duty: Duty = Duty.UPDATE, run: str = RUN) -> SiteRun:
     """Return a run for the shop as the planner would make it."""
     variables = {"upkeep_run": run, "upkeep_point": run, "upkeep_keep_lease": True, "upkeep_holds": []}
-    return remade_run(
-        run=run, point=run, client="example", site="shop", host="shop", duty=duty, variables=variables
-    )
+    return remade_run(run=run, point=run, client="example", site="shop", host="shop", duty=duty, variables=variables)
 
 
 class Watcher:

@@ -1,0 +1,70 @@
+"""Run on a lab host as the site's owner: carry out a part of a promotion, and die at a named moment.
+
+The request comes by standard input: {what, site, run, probes, stop}. The answer is one line of JSON.
+`stop` names a function of ours and the moment: "before tree.exchange" or "after tree.exchange"; the process ends there as
+after kill -9, without a word to anybody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+from typing import Any
+
+# The host has no Ansible; what is tested here does not use it.
+for name in ("ansible", "ansible.module_utils", "ansible.module_utils.basic"):
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["ansible.module_utils.basic"].AnsibleModule = object  # type: ignore[attr-defined]
+
+from plugins.module_utils import database, freeze, lease, promotion, task, tree, wordpress  # noqa: E402
+from plugins.module_utils.site import Site  # noqa: E402
+
+PLACES: dict[str, Any] = {
+    "tree": tree, "freeze": freeze, "Promotion": promotion.Promotion, "Database": database.Database,
+    "promotion": promotion, "Place": wordpress.Place,
+}  # fmt: skip
+
+
+def die_at(stop: str) -> None:
+    """Let this process die before or after a function of ours; `@3` means its third call."""
+    moment, _, rest = stop.partition(" ")
+    place, _, rest = rest.partition(".")
+    name, _, count = rest.partition("@")
+    function = getattr(PLACES[place], name)
+    left = [int(count or 1)]
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if moment == "before" and not left[0]:
+            os._exit(9)
+        result = function(*arguments, **named)
+        if moment == "after" and not left[0]:
+            os._exit(9)
+        return result
+
+    setattr(PLACES[place], name, dying)
+
+
+def main() -> None:
+    """Do what is asked."""
+    request = json.load(sys.stdin)
+    site, run = Site.from_parameters(request["site"]), request["run"]
+    if request.get("stop"):
+        die_at(request["stop"])
+    answer: dict[str, Any]
+    try:
+        with lease.hold(site, run, keep=True):
+            opened = promotion.opened_promotion(site, run, request["probes"])
+            answer = {
+                "outcome": "done",
+                **{"promote": promotion.promote, "recover": promotion.recover}[request["what"]](opened),
+            }
+    except task.Stop as stop:
+        answer = {"outcome": stop.outcome, "message": str(stop), **stop.evidence}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Carry out parts of a promotion on a lab host, by the code that Ansible would send there, and let it die on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.contract.load import load_contract
+from orchestrator.plan.variables import place_variables
+from tests.host.shop import REPOSITORY
+from tests.lab.hosts import USERS
+from tests.pipeline import Site
+
+DIED = 9
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The host's side of a promotion whose process may die."""
+
+    site: Site
+
+    @classmethod
+    def of(cls, site: Site) -> Interrupted:
+        """Bring the code to the host."""
+        home = site.host.folder / "home" / site.host.ssh_user / "under-test"
+        shutil.rmtree(home, ignore_errors=True)
+        ours = shutil.ignore_patterns("__pycache__", "inventory", "action", "modules")
+        shutil.copytree(REPOSITORY / "plugins", home / "plugins", ignore=ours)
+        shutil.copy(Path(__file__).with_name("at_the_host.py"), home)
+        number = USERS[site.host.ssh_user]
+        for inside, folders, files in os.walk(home):
+            for name in [".", *folders, *files]:
+                os.chown(Path(inside) / name, number, number)
+        return cls(site)
+
+    def ask(self, what: str, stop: str = "") -> dict[str, Any]:
+        """Promote or recover; with `stop` die at that moment, and return nothing."""
+        variables = place_variables(load_contract(self.site.shop.inventory / "contract.yml"), "shop")
+        request = {
+            "what": what,
+            "site": variables["cms_update_site"],
+            "probes": variables["cms_update_probes"],
+            "run": self.site.run_id,
+            "stop": stop,
+        }
+        home = f"/home/{self.site.host.ssh_user}/under-test"
+        command = ["env", f"PYTHONPATH={home}", "PYTHONDONTWRITEBYTECODE=1", "python3", f"{home}/at_the_host.py"]
+        done: subprocess.CompletedProcess[str] = self.site.host.run(
+            command, user=self.site.host.ssh_user, input=json.dumps(request)
+        )
+        assert done.returncode == (DIED if stop else 0), f"{stop}: {done.stdout}{done.stderr}"
+        answer: dict[str, Any] = {} if stop else json.loads(done.stdout)
+        return answer
