@@ -10,7 +10,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # The lab needs root. It leaves no root-owned caches in a person's checkout.
 AS_ROOT := $(SUDO) env PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help demo demo-down test test-quick lint bench venv requirements clean
+.PHONY: help demo demo-down test test-quick lint bench venv requirements requirements-ceph clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -21,7 +21,7 @@ demo: requirements ## show the main job in three acts, from nothing, on a real h
 demo-down: venv ## remove every trace of the demo
 	@$(AS_ROOT) .venv/bin/python -m tests.lab.demo down
 
-test: requirements ## every test there is: lint, types, imports, unit, seam, module, host, failures, molecule
+test: requirements-ceph ## every test there is: lint, types, imports, unit, seam, module, host, failures, molecule
 	@.venv/bin/python -m tests all
 
 test-quick: venv ## no root, no lab, under a minute: formatting, types, imports, unit, seam
@@ -37,6 +37,9 @@ venv: $(READY) ## the virtual environment .venv with everything that Python need
 
 requirements: venv ## what the lab needs from the distribution (apt-get), and releases from npm
 	@$(SUDO) bash tests/lab/requirements.sh
+
+requirements-ceph: venv ## the same, and a Ceph for the tests of object lock and of keys (350 MB)
+	@$(SUDO) bash tests/lab/requirements.sh --ceph
 
 clean: ## remove .venv and every cache
 	@rm -rf .venv .cache .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

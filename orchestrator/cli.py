@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import cli_ask, cli_run, screen
+from orchestrator import cli_ask, cli_run, cli_store, screen
 from orchestrator.cli_options import (
     CODES,
     HERE,
@@ -336,6 +336,9 @@ def release_hold(
     answer = cli_ask.release_hold(settings, client, hold)
     words = f"{answer['kind']} {answer['slug']} {answer['version']} of {client}/{answer['site']} is not held any more."
     _say(settings, answer, lambda: settings.console.print(screen.safe(words), markup=False))
+
+
+cli_store.add_commands(app, settings_of)
 
 
 def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:

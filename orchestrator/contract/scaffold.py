@@ -196,6 +196,9 @@ VAULT_TEXT = """\
 # The secrets of this client. Encrypt this file: ansible-vault encrypt group_vars/all/vault.yml
 site_snapshot_access_key: CHANGE
 site_snapshot_secret_key: CHANGE
+# Better: a second key, of the bucket's owner, that no host ever sees. See docs/store.md
+# upkeep_store_access_key: CHANGE
+# upkeep_store_secret_key: CHANGE
 # Made at random. Without it nobody can read a restore point, you included: keep a copy somewhere else.
 site_snapshot_password: {password}
 """
