@@ -103,12 +103,17 @@ def molecule() -> list[Command]:
     ]
 
 
+def on_hosts() -> list[str]:
+    """Return the folders whose tests want a host."""
+    return [f"tests/{name}" for name in ("module", "host", "failures", "fleet") if (ROOT / "tests" / name).is_dir()]
+
+
 GROUPS = {
     "format": formatting,
     "lint": lint,
-    "pure": lambda: [pytest("unit and seam tests", "tests/unit", "tests/seam", "-m", "not root")],
+    "pure": lambda: [pytest("unit and seam tests", "tests/unit", "tests/seam", "-m", "not root", "-n", "auto")],
     "lab": lambda: [
-        pytest("tests on real hosts", "tests/module", "tests/host", "tests/failures", "-v", root=True),
+        pytest("tests on real hosts", *on_hosts(), "-v", root=True),
     ],
     "molecule": molecule,
 }
@@ -119,7 +124,8 @@ def as_root(command: Command) -> tuple[str, ...]:
     """Return the command line, through sudo where it needs root and we are not."""
     if not command.root or os.geteuid() == 0:
         return command.argv
-    return ("sudo", "env", f"PATH={os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE=1", *command.argv)
+    kept = [f"{name}={os.environ[name]}" for name in ("PATH", "MOLECULE_COMMAND_BORDERS")]
+    return ("sudo", "env", *kept, "PYTHONDONTWRITEBYTECODE=1", *command.argv)
 
 
 def run(command: Command, count: Count, scratch: Path) -> int:
@@ -144,6 +150,8 @@ def main(names: list[str]) -> int:
         return 2
     os.chdir(ROOT)
     os.environ["PATH"] = f"{PROGRAMS}:{os.environ['PATH']}"
+    # Molecule draws frames around what Ansible says, and breaks its lines to fit.
+    os.environ["MOLECULE_COMMAND_BORDERS"] = "false"
     count, needs_lab, report = Count(), False, []
     code = 0
     try:
