@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from bench import cpu
 from orchestrator.ledger.ledger import peek
 from tests.lab import BAD, Lab
-from tests.lab.client import client_folder
 from tests.lab.cleanup import left_overs
+from tests.lab.client import client_folder
 from tests.lab.layout import REPOSITORY
 
 HOST = "shop"
@@ -80,7 +80,11 @@ class Site:
     def must_have(self, wanted: Mapping[str, str]) -> None:
         """Raise BenchError unless these versions are installed: who did not do the work has no time."""
         found = self.versions()
-        wrong = [f"{name} is {found.get(name)}, not {version}" for name, version in wanted.items() if found.get(name) != version]
+        wrong = [
+            f"{name} is {found.get(name)}, not {version}"
+            for name, version in wanted.items()
+            if found.get(name) != version
+        ]
         if wrong:
             raise BenchError("; ".join(wrong))
 
@@ -108,7 +112,9 @@ class Site:
             try:
                 value: dict[str, Any] = json.load(answer)
             except ValueError:
-                raise BenchError(f"upkeep {' '.join(arguments)} ended with {spent.code}: {spent.output[-800:]}") from None
+                raise BenchError(
+                    f"upkeep {' '.join(arguments)} ended with {spent.code}: {spent.output[-800:]}"
+                ) from None
         return spent, value
 
     def evidence(self, run: str, step: str) -> Mapping[str, Any]:
@@ -133,7 +139,9 @@ class Site:
         """Return what ours finds in its environment."""
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            # Nobody pays for compiling each time, and nothing is written into the checkout.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.folder / "pycache"),
             "PYTHONPATH": str(REPOSITORY),
             "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
             # Nobody else's open connection is used, and each measurement pays for its own.
@@ -143,22 +151,25 @@ class Site:
         }
 
 
-def opened() -> Site:
-    """Start the lab and write the client's folder."""
+@contextmanager
+def opened() -> Iterator[Site]:
+    """Start the lab, let every program of ours run once so that its code is compiled, and remove every trace at the end."""
     lab = Lab("bench")
-    lab.up([HOST])
     # A short path: that of a socket may not be longer than 107 characters.
-    folder = Path(tempfile.mkdtemp(prefix="upkeep-bench-"))
-    client_folder(lab, folder / "inventories" / CLIENT)
-    return Site(lab, folder)
-
-
-def closed(site: Site) -> None:
-    """Remove every trace."""
-    subprocess.run(["rm", "-rf", str(site.folder)], check=False)
-    site.lab.down()
-    for what in left_overs(site.lab.instance):
-        say(f"still there: {what}")
+    with tempfile.TemporaryDirectory(prefix="upkeep-bench-") as folder:
+        try:
+            lab.up([HOST])
+            site = Site(lab, Path(folder))
+            client_folder(lab, site.inventory)
+            say("every program runs once, so that its code is compiled")
+            _, answer = site.upkeep("run", CLIENT, "--duty", "backup")
+            run_of(answer, "done")
+            yield site
+        finally:
+            say("removing the lab")
+            lab.down()
+            for what in left_overs(lab.instance):
+                say(f"still there: {what}")
 
 
 def run_of(answer: Mapping[str, Any], outcome: str) -> Mapping[str, Any]:

@@ -46,7 +46,9 @@ def measure(site: Site, repeat: int) -> list[Row]:
         whole.append(seconds)
         host.append(on_host)
         peer.append(_peer(site))
-        say(f"c, {number} of {repeat}, unchanged: ours {seconds:.1f} s ({on_host:.1f} s on the host), peer {peer[-1]:.1f} s")
+        say(
+            f"c, {number} of {repeat}, unchanged: ours {seconds:.1f} s ({on_host:.1f} s on the host), peer {peer[-1]:.1f} s"
+        )
     data = f"WordPress and {FILES} generated uploads (seed {SEED}), {size / 1e9:.2f} GB that do not compress, as pictures do not"
     sent = "the peer's streams go over ssh to the controller, which uploads them with boto3 in parts (wall clock until both are stored)"
     tenth = Goal(ratio_at_most=0.1)
@@ -102,7 +104,7 @@ def _peer(site: Site) -> float:
     """Let the peer copy the site; return its seconds."""
     host, store = site.lab.host(HOST), site.lab.s3
     config = site.in_place("config")["result"]
-    options = f"[client]\nuser={config['user']}\npassword=\"{config['password']}\"\nhost={config['host']}\n"
+    options = f'[client]\nuser={config["user"]}\npassword="{config["password"]}"\nhost={config["host"]}\n'
     host.run(["sh", "-c", "umask 077; cat >$HOME/.bench.cnf"], host.ssh_user, input=options, check=True)
     client = boto3.client(
         "s3", endpoint_url=store.endpoint, region_name=store.region,

@@ -1,15 +1,15 @@
-"""A visitor who asks for a page ten times a second and notes everything that is not a healthy page."""
+"""A visitor who asks for a page ten times a second, and notes what came."""
 
 from __future__ import annotations
 
 import http.client
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 
 from tests.lab.layout import SITE_NAME
 
@@ -33,52 +33,48 @@ class Look:
 class Visit:
     """Everything that the visitor saw so far."""
 
-    address: str
     looks: list[Look] = field(default_factory=list)
 
-    def bad(self, since: float = 0.0) -> list[Look]:
-        """Return the requests that did not bring a healthy page."""
-        return sorted((look for look in self.looks if not look.healthy and look.at >= since), key=lambda look: look.at)
-
     def bad_seconds(self, since: float = 0.0) -> float:
-        """Return for how long the visitor saw no healthy page: each request stands for a tenth of a second."""
-        return round(len(self.bad(since)) * EVERY, 3)
+        """Return for how long the visitor saw no healthy page: each request stands for the time until the next one began.
+
+        That is a tenth of a second, except on a machine that is too busy to begin each request in time.
+        """
+        looks = self._in_order()
+        spans = [(look, following.at - look.at) for look, following in pairwise(looks)]
+        return round(sum(seconds for look, seconds in spans if not look.healthy and look.at >= since), 3)
+
+    def last_bad(self) -> float:
+        """Return when the last bad answer was asked for, 0 when there was none."""
+        return max((look.at for look in self.looks if not look.healthy), default=0.0)
 
     def count(self, status: int) -> int:
         """Return how many requests were answered with this status."""
         return sum(look.status == status for look in self.looks)
 
-    def seen(self) -> str:
-        """Say what came instead of healthy pages."""
-        kinds = Counter(
-            str(look.status) if look.status != 200 else "200, but not whole" for look in self.looks if not look.healthy
-        )
-        kinds["no answer"] = kinds.pop("0", 0)
-        return ", ".join(f"{number} × {kind}" for kind, number in sorted(kinds.items()) if number) or "nothing bad"
+    def story(self) -> str:
+        """Say what came, one after the other, with equal answers counted."""
+        kinds = ["200 but not whole" if look.status == 200 and not look.healthy else str(look.status or "no answer")
+                 for look in self._in_order()]  # fmt: skip
+        return ", ".join(f"{len(list(group))} × {kind}" for kind, group in groupby(kinds))
 
-    def quiet_for(self) -> float:
-        """Return for how many seconds no bad answer has come."""
-        return time.monotonic() - max((look.at for look in self.looks if not look.healthy), default=0.0)
+    def _in_order(self) -> list[Look]:
+        return sorted(self.looks, key=lambda look: look.at)
 
 
 @contextmanager
 def visiting(address: str) -> Iterator[Visit]:
     """Poll while the block lasts. A slow answer does not hold up the next request."""
-    visit, done = Visit(address), threading.Event()
-    lock = threading.Lock()
-
-    def look() -> None:
-        seen = _look(address)
-        with lock:
-            visit.looks.append(seen)
+    visit, done = Visit(), threading.Event()
 
     def poll(pool: ThreadPoolExecutor) -> None:
         due = time.monotonic()
         while not done.wait(max(0.0, due - time.monotonic())):
-            pool.submit(look)
-            due += EVERY
+            pool.submit(lambda: visit.looks.append(_look(address)))
+            # What could not be asked in time is not asked later: it would see another moment than its own.
+            due = max(due + EVERY, time.monotonic())
 
-    with ThreadPoolExecutor(max_workers=64) as pool:
+    with ThreadPoolExecutor(max_workers=int(2 * PATIENCE / EVERY)) as pool:
         clock = threading.Thread(target=poll, args=(pool,))
         clock.start()
         try:
@@ -90,21 +86,9 @@ def visiting(address: str) -> Iterator[Visit]:
 
 def settle(visit: Visit, seconds: float, most: float = 60.0) -> None:
     """Keep visiting until no bad answer has come for some seconds."""
-    end = time.monotonic() + most
-    start = time.monotonic()
-    while time.monotonic() < end and min(visit.quiet_for(), time.monotonic() - start) < seconds:
+    begin = time.monotonic()
+    while time.monotonic() - max(begin, visit.last_bad()) < seconds and time.monotonic() - begin < most:
         time.sleep(EVERY)
-
-
-def statuses(looks: Sequence[Look]) -> str:
-    """Return the statuses one after the other, runs of the same one counted."""
-    found: list[list[int]] = []
-    for look in sorted(looks, key=lambda look: look.at):
-        if found and found[-1][0] == look.status:
-            found[-1][1] += 1
-        else:
-            found.append([look.status, 1])
-    return " ".join(f"{status}×{number}" for status, number in found)
 
 
 def _look(address: str) -> Look:
