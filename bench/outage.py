@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.rows import Goal, Row
@@ -13,6 +14,8 @@ PART = "a"
 PEER = "WordPress's own upgrader, in place"
 # The opcode cache looks at files every two seconds: what is still wrong after that stays wrong.
 QUIET = 4.0
+# A healthy page takes less than a tenth of a second here.
+CALM, ATTEMPTS = 1.0, 3
 OLD_BANNER = "http://downloads.wordpress.org/plugin/lab-banner.1.0.zip"
 
 
@@ -24,12 +27,11 @@ class Seen:
     after: list[float] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
 
-    def add(self, visit: Visit, known: float = 0.0) -> None:
+    def add(self, visit: Visit, known: float) -> None:
         """Take in one repetition; `known` is when it was known that the release is bad."""
         self.bad.append(visit.bad_seconds())
         self.after.append(visit.bad_seconds(known))
         self.errors.append(visit.count(500))
-        say(f"    {visit.bad_seconds():.1f} s without a healthy page: {visit.story()}")
 
 
 def measure(site: Site, repeat: int) -> list[Row]:
@@ -40,11 +42,24 @@ def measure(site: Site, repeat: int) -> list[Row]:
             (_update_ours, ours), (_update_in_place, peer), (_back_ours, ours_back), (_back_in_place, peer_back)
         ):  # fmt: skip
             say(f"a, {number} of {repeat}: {(work.__doc__ or '').splitlines()[0]}")
-            work(site, seen)
+            seen.add(*_calm(work, site))
     return _rows(ours, peer, ours_back, peer_back)
 
 
-def _update_ours(site: Site, seen: Seen) -> None:
+def _calm(work: Callable[[Site], tuple[Visit, float]], site: Site) -> tuple[Visit, float]:
+    """Do the work; again, when healthy pages took so long that the machine was too busy to say anything."""
+    for attempt in range(1, ATTEMPTS + 1):
+        visit, known = work(site)
+        say(
+            f"    {visit.bad_seconds():.1f} s without a healthy page, the slowest took {visit.slowest():.1f} s: {visit.story()}"
+        )
+        if visit.slowest() < CALM:
+            break
+        say("    the machine was too busy" + (": once more" if attempt < ATTEMPTS else ", and it stays so"))
+    return visit, known
+
+
+def _update_ours(site: Site) -> tuple[Visit, float]:
     """Update with upkeep."""
     site.begin(CORE, PLUGINS, THEMES)
     with visiting(site.address) as visit:
@@ -52,10 +67,10 @@ def _update_ours(site: Site, seen: Seen) -> None:
         settle(visit, QUIET)
     run_of(answer, "done")
     site.must_have(AFTER)
-    seen.add(visit)
+    return visit, 0.0
 
 
-def _update_in_place(site: Site, seen: Seen) -> None:
+def _update_in_place(site: Site) -> tuple[Visit, float]:
     """Update in place."""
     site.begin(CORE, PLUGINS, THEMES)
     with visiting(site.address) as visit:
@@ -63,10 +78,10 @@ def _update_in_place(site: Site, seen: Seen) -> None:
             site.in_place(command)
         settle(visit, QUIET)
     site.must_have(AFTER)
-    seen.add(visit)
+    return visit, 0.0
 
 
-def _back_ours(site: Site, seen: Seen) -> None:
+def _back_ours(site: Site) -> tuple[Visit, float]:
     """A way back with upkeep."""
     site.begin(plugins={"lab-banner": BAD_BANNER})
     with visiting(site.address) as visit:
@@ -76,10 +91,10 @@ def _back_ours(site: Site, seen: Seen) -> None:
     site.must_have(BEFORE)
     # The way back ends with the thaw, where the last bad answer was seen, and began so many seconds before.
     seconds = float(site.evidence(str(story["run"]), "promote")["way_back_seconds"])
-    seen.add(visit, visit.last_bad() - seconds)
+    return visit, visit.last_bad() - seconds
 
 
-def _back_in_place(site: Site, seen: Seen) -> None:
+def _back_in_place(site: Site) -> tuple[Visit, float]:
     """A way back in place: the release of before is installed over the bad one as soon as one page was seen broken."""
     site.begin(plugins={"lab-banner": BAD_BANNER})
     with visiting(site.address) as visit:
@@ -92,14 +107,15 @@ def _back_in_place(site: Site, seen: Seen) -> None:
         site.in_place("plugin", OLD_BANNER)
         settle(visit, QUIET)
     site.must_have(BEFORE)
-    seen.add(visit, known)
+    return visit, known
 
 
 def _rows(ours: Seen, peer: Seen, ours_back: Seen, peer_back: Seen) -> list[Row]:
     a_third, never = Goal(ours_at_most=3, ratio_at_most=1 / 3), Goal(ours_at_most=0, always=True)
     visitor = (
         "a visitor asks for a post ten times a second from before the first step until four seconds after the last bad answer; "
-        "a healthy page has status 200, the post's text and </html>, and each request stands for the time until the next one"
+        "a healthy page has status 200, the post's text and </html>, and each request stands for the time until the next one; a "
+        "repetition in which a healthy page took a second or more is done again, at most twice"
     )
     update = (
         "WordPress 6.2.6 → 6.5.5 with migration, newspack-blocks 2.0.0 → 4.33.0, theme 1.1 → 1.2. Ours: `upkeep run`, all six steps. "

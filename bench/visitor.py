@@ -48,6 +48,10 @@ class Visit:
         """Return when the last bad answer was asked for, 0 when there was none."""
         return max((look.at for look in self.looks if not look.healthy), default=0.0)
 
+    def slowest(self) -> float:
+        """Return how long the slowest healthy page took: on a machine that is too busy that says more than the update."""
+        return max((look.seconds for look in self.looks if look.healthy), default=PATIENCE)
+
     def count(self, status: int) -> int:
         """Return how many requests were answered with this status."""
         return sum(look.status == status for look in self.looks)
