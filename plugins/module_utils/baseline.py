@@ -64,15 +64,22 @@ def probe_production(
     )
 
 
-def take(site: Site, run: str, probes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Look at everything and return the baseline; nothing is judged but the probes."""
+def take(site: Site, run: str, probes: list[dict[str, Any]], *, as_visitor: bool = False) -> dict[str, Any]:
+    """Look at everything and return the baseline; nothing is judged but the probes.
+
+    With `as_visitor` nobody signs in, and what only an administrator sees is left out: his session, and a draft that
+    his dashboard makes, would be traces.
+    """
     configuration, database = opened_site(site, run)
     server = freeze.ask_web_server(site)
     # PHP's own setting may be "syslog" or a name without a folder: nothing that can be read.
     log = site.error_log or configuration.debug_log or server["error_log"]
     log = log if os.path.isabs(log) else ""
-    with signed_in(wordpress.production(site, site.run_folder(run))) as cookies:
-        results = probe_production(site, probes, log, cookies)
+    if as_visitor:
+        results = probe_production(site, [probe for probe in probes if probe["kind"] != "admin"], log, "")
+    else:
+        with signed_in(wordpress.production(site, site.run_folder(run))) as cookies:
+            results = probe_production(site, probes, log, cookies)
     versions = wordpress.versions(site.root, database, configuration.prefix)
     versions["php"] = server["php"]
     return {

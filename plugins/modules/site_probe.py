@@ -19,7 +19,7 @@ options:
   must_be_healthy: {description: "Fail when the site is not healthy already.", type: bool, default: true}
   keep_lease: {description: "Keep the lease after this task, for the next steps of the run.", type: bool, default: false}
 attributes:
-  check_mode: {support: full, details: "Looks, but takes no lease and stores nothing."}
+  check_mode: {support: full, details: "Looks as a visitor does: takes no lease, stores nothing, and leaves out what only an administrator sees."}
   diff_mode: {support: none}
 author: [Upkeep]
 """
@@ -69,7 +69,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="upkeep-") as folder:
             elsewhere = replace(site, elsewhere=folder)
             os.mkdir(elsewhere.run_folder(run), 0o700)
-            return baseline.take(elsewhere, run, module.params["probes"])
+            return baseline.take(elsewhere, run, module.params["probes"], as_visitor=True)
 
     def work(site: Site, run: str) -> dict[str, Any]:
         interrupted = [*promotion.unfinished(site), *restoration.unfinished(site)] if state == "baseline" else []

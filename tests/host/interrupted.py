@@ -28,16 +28,31 @@ class Interrupted:
     @classmethod
     def of(cls, site: Site) -> Interrupted:
         """Bring the code to the host."""
-        home = site.host.folder / "home" / site.host.ssh_user / "under-test"
-        shutil.rmtree(home, ignore_errors=True)
+        host = cls(site)
+        shutil.rmtree(host.place, ignore_errors=True)
         ours = shutil.ignore_patterns("__pycache__", "inventory", "action", "modules")
-        shutil.copytree(REPOSITORY / "plugins", home / "plugins", ignore=ours)
-        shutil.copy(Path(__file__).with_name("at_the_host.py"), home)
+        shutil.copytree(REPOSITORY / "plugins", host.place / "plugins", ignore=ours)
+        shutil.copy(Path(__file__).with_name("at_the_host.py"), host.place)
         number = USERS[site.host.ssh_user]
-        for inside, folders, files in os.walk(home):
+        for inside, folders, files in os.walk(host.place):
             for name in [".", *folders, *files]:
                 os.chown(Path(inside) / name, number, number)
-        return cls(site)
+        return host
+
+    @property
+    def place(self) -> Path:
+        """Return the machine's view of the folder with the code."""
+        return self.site.host.folder / self.home.removeprefix("/")
+
+    @property
+    def home(self) -> str:
+        """Return the host's name for the folder with the code."""
+        return f"/home/{self.site.host.ssh_user}/under-test"
+
+    def python(self, program: str, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        """Run a program of that folder as the site's owner."""
+        command = ["env", f"PYTHONPATH={self.home}", "PYTHONDONTWRITEBYTECODE=1", "python3", f"{self.home}/{program}"]
+        return self.site.host.run(command, user=self.site.host.ssh_user, input=json.dumps(request))
 
     def ask(self, what: str, stop: str = "") -> dict[str, Any]:
         """Promote or recover; with `stop` die at that moment, and return nothing."""
@@ -49,11 +64,7 @@ class Interrupted:
             "run": self.site.run_id,
             "stop": stop,
         }
-        home = f"/home/{self.site.host.ssh_user}/under-test"
-        command = ["env", f"PYTHONPATH={home}", "PYTHONDONTWRITEBYTECODE=1", "python3", f"{home}/at_the_host.py"]
-        done: subprocess.CompletedProcess[str] = self.site.host.run(
-            command, user=self.site.host.ssh_user, input=json.dumps(request)
-        )
+        done = self.python("at_the_host.py", request)
         assert done.returncode == (DIED if stop else 0), f"{stop}: {done.stdout}{done.stderr}"
         answer: dict[str, Any] = {} if stop else json.loads(done.stdout)
         return answer

@@ -238,6 +238,7 @@ def test_after_an_interruption_only_recovering_goes_on(site: Site) -> None:
     refused = site.run("preflight")["preflight"]
     assert refused.outcome == "refused"
     assert f"Run {run} was interrupted" in refused.message
+    assert site.run("release")["release"].outcome == "refused"  # it gives the lease back, and removes nothing
 
     site.run_id = run
     assert site.run("recover")["recover"].evidence["state"] == "put-back"

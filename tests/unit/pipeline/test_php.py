@@ -381,6 +381,14 @@ def copy(tmp_path: Path) -> Staging:
     return Staging(site, str(folder), str(folder / "htdocs"), str(folder / "base"), database)
 
 
+@pytest.mark.parametrize("name", ["shop", "SHOP"])
+def test_productions_own_database_is_no_staging_database(tmp_path: Path, name: str) -> None:
+    """What is opened as staging is emptied sooner or later."""
+    site = site_at(tmp_path, staging={"port": 8081, "database": name})
+    with pytest.raises(StagingError, match="is production's own database shop: refused"):
+        staging.opened_staging(site, RUN, configured(tmp_path, "<?php\n" + ACCOUNT + LOAD))
+
+
 def asked(copy: Staging, path: str) -> tuple[int, str]:
     """Ask the staging server."""
     connection = http.client.HTTPConnection("127.0.0.1", copy.site.staging_port, timeout=20)
