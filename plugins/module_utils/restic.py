@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from . import command
 from .points import Store
@@ -36,6 +36,8 @@ CODES = {0: OK, 3: INCOMPLETE, 10: NO_REPOSITORY, 11: LOCKED, 12: WRONG_PASSWORD
 TEXTS = (
     ("The specified bucket does not exist", NO_BUCKET),
     ("unable to open config file: Stat: The specified key does not exist", NO_REPOSITORY),
+    # Through the gateway.
+    ("unable to open config file: <config/> does not exist", NO_REPOSITORY),
     ("repository is already locked", LOCKED),
     ("wrong password or no key found", WRONG_PASSWORD),
 )
@@ -97,6 +99,7 @@ class Repository:
     environment: dict[str, str] = field(repr=False)
     location: str = ""
     may_make_bucket: bool = True
+    through_gateway: bool = False
 
     def version(self) -> str:
         """Return restic's own version, such as 0.14.0."""
@@ -148,7 +151,12 @@ class Repository:
         return Listing(str(head["id"]), list(head.get("tags") or []), list(head.get("paths") or []), nodes)
 
     def forget(self, snapshot: str) -> None:
-        """Remove one snapshot, which no manifest names. What it holds stays until the repository is pruned."""
+        """Remove one snapshot, which no manifest names. What it holds stays until the repository is pruned.
+
+        Through the gateway there is nothing to do: a snapshot that the controller does not confirm is forgotten there.
+        """
+        if self.through_gateway:
+            return
         self._call(["forget", "--", snapshot], SHORT)
 
     def restore(self, snapshot: str, target: str, *, timeout: float) -> None:
@@ -168,7 +176,8 @@ class Repository:
     def _call(self, arguments: list[str], timeout: float) -> command.Finished:
         """Run restic; a lock that a dead run left behind is removed once, one that is alive is respected."""
         done = self._start(arguments, timeout)
-        if meaning(done) == LOCKED:
+        # Through the gateway no host removes a lock but its own, and stale ones are not even shown.
+        if meaning(done) == LOCKED and not self.through_gateway:
             # `unlock` removes stale locks only; --remove-all would break a lock that is alive.
             self._start(["unlock"], SHORT)
             done = self._start(arguments, timeout)
@@ -200,6 +209,35 @@ def opened(
         "RESTIC_PROGRESS_FPS": "0.1",
     }
     return Repository(program, secrets, store.repository, make_bucket)
+
+
+def through(program: str, url: str, *, password: str, cache: str) -> Repository:
+    """Return the repository of a site behind the gateway. The address holds the secret: by environment only."""
+    os.makedirs(cache, mode=0o700, exist_ok=True)
+    secrets = {
+        "RESTIC_PASSWORD": password,
+        "RESTIC_REPOSITORY": url,
+        "RESTIC_CACHE_DIR": cache,
+        "RESTIC_PROGRESS_FPS": "0.1",
+    }
+    return Repository(program, secrets, "behind the gateway", False, True)
+
+
+def chosen(program: str, store: Store, given: Mapping[str, Any], *, cache: str, make_bucket: bool) -> Repository:
+    """Return the repository by the way that a module was given: the gateway's address, or the keys of the store."""
+    if given["gateway"]:
+        return through(program, given["gateway"], password=given["password"], cache=cache)
+    if not given["access_key"] or not given["secret_key"]:
+        raise ResticError("neither the address of a gateway nor the keys of the store were handed in")
+    return opened(
+        program,
+        store,
+        access_key=given["access_key"],
+        secret_key=given["secret_key"],
+        password=given["password"],
+        cache=cache,
+        make_bucket=make_bucket,
+    )
 
 
 def meaning(done: command.Finished) -> str:

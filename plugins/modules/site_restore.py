@@ -36,8 +36,9 @@ options:
       bucket: {description: The client's bucket., type: str, required: true}
       region: {description: Region that requests are signed for., type: str, default: us-east-1}
       prefix: {description: Client and site with a slash between., type: str, required: true}
-  access_key: {description: Key of the store., type: str, required: true}
-  secret_key: {description: Secret key of the store., type: str, required: true}
+  gateway: {description: "Address of a gateway, as M(store_gateway) returns it.", type: str, default: ""}
+  access_key: {description: "Key of the store, without a gateway.", type: str, default: ""}
+  secret_key: {description: "Secret key of the store, without a gateway.", type: str, default: ""}
   password: {description: Password of the restic repository., type: str, required: true}
   must_be_healthy:
     description: Put back what was there before when the restored site does not pass its probes.
@@ -86,9 +87,10 @@ def main() -> None:
             probes=probe_list(),
             manifest={"type": "dict", "required": True},
             store={"type": "dict", "required": True, "options": STORE_OPTIONS},
-            access_key={"type": "str", "required": True, "no_log": True},
-            secret_key={"type": "str", "required": True, "no_log": True},
+            access_key={"type": "str", "default": "", "no_log": True},
+            secret_key={"type": "str", "default": "", "no_log": True},
             password={"type": "str", "required": True, "no_log": True},
+            gateway={"type": "str", "default": "", "no_log": True},
             must_be_healthy={"type": "bool", "default": True},
             timeout={"type": "int", "default": 5400},
         ),
@@ -120,15 +122,7 @@ def work(module: AnsibleModule, site: Site, run: str) -> dict[str, Any]:
                 "msg": f"would put {point} in the place of production",
                 "evidence": {"point": point},
             }
-        repository = restic.opened(
-            site.programs["restic"],
-            store,
-            access_key=given["access_key"],
-            secret_key=given["secret_key"],
-            password=given["password"],
-            cache=cache_folder(site),
-            make_bucket=False,
-        )
+        repository = restic.chosen(site.programs["restic"], store, given, cache=cache_folder(site), make_bucket=False)
         restoration.fetch(site, run, manifest, repository, timeout=given["timeout"])
         opened = restoration.opened_restoration(site, run, manifest, given["probes"])
         evidence = restoration.prepare(opened, timeout=given["timeout"])

@@ -46,14 +46,18 @@ options:
       bucket: {description: The client's bucket., type: str, required: true}
       region: {description: Region that requests are signed for., type: str, default: us-east-1}
       prefix: {description: "<client>/<site>", type: str, required: true}
+  gateway:
+    description: Address of a gateway, as M(store_gateway) returns it. With it the host needs no key of the store.
+    type: str
+    default: ""
   access_key:
-    description: Key of the store.
+    description: Key of the store, without a gateway.
     type: str
-    required: true
+    default: ""
   secret_key:
-    description: Secret key of the store.
+    description: Secret key of the store, without a gateway.
     type: str
-    required: true
+    default: ""
   password:
     description: Password of the restic repository.
     type: str
@@ -114,9 +118,10 @@ def main() -> None:
         argument_spec=options(
             point={"type": "str", "required": True},
             store={"type": "dict", "required": True, "options": STORE_OPTIONS},
-            access_key={"type": "str", "required": True, "no_log": True},
-            secret_key={"type": "str", "required": True, "no_log": True},
+            access_key={"type": "str", "default": "", "no_log": True},
+            secret_key={"type": "str", "default": "", "no_log": True},
             password={"type": "str", "required": True, "no_log": True},
+            gateway={"type": "str", "default": "", "no_log": True},
             create_bucket={"type": "bool", "default": True},
             timeout={"type": "int", "default": 5400},
         ),
@@ -135,14 +140,8 @@ def work(module: AnsibleModule, site: Site, run: str) -> dict[str, Any]:
         store = Store.from_parameters(given["store"])
         if module.check_mode:
             return _would(site, point, store)
-        repository = restic.opened(
-            site.programs["restic"],
-            store,
-            access_key=given["access_key"],
-            secret_key=given["secret_key"],
-            password=given["password"],
-            cache=snapshot.cache_folder(site),
-            make_bucket=given["create_bucket"],
+        repository = restic.chosen(
+            site.programs["restic"], store, given, cache=snapshot.cache_folder(site), make_bucket=given["create_bucket"]
         )
         manifest = snapshot.take(site, run, point, store, repository, timeout=given["timeout"], now=time.time)
     except (SnapshotError, DumpError, ResticError, PointError) as error:

@@ -1,0 +1,212 @@
+"""The gateway: for the time of one job, a host's restic reaches its repository through the controller.
+
+    python -m orchestrator.run.gateway <terms.json
+
+The host holds no key of the store. What it may do is in gateway_session.py, how it speaks in gateway_http.py. This
+module starts and ends it: one line of JSON on standard output says how it is reached, and from then on it runs by
+itself, until the controller ends it, the process that it was started for is gone, or nothing happens for too long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
+from orchestrator.run.gateway_http import USER, Gate, QuietHandler, SocketServer
+from orchestrator.run.gateway_session import Session, SessionError, Terms
+from orchestrator.run.gateway_store import Shelf, StoreError
+
+# A dump may take an hour and a half before restic says its first word.
+IDLE_SECONDS = 7200.0
+LONGEST_SECONDS = 86400.0
+LOOK_SECONDS = 5.0
+
+
+class GatewayError(Exception):
+    """The gateway cannot begin; the message says why."""
+
+
+@dataclass
+class Gateway:
+    """A running gateway. `folder` is the controller's own: nobody else may look into it."""
+
+    session: Session
+    folder: Path
+    secret: str
+    idle: float = IDLE_SECONDS
+    longest: float = LONGEST_SECONDS
+    forward: Forward | None = None
+
+    def __post_init__(self) -> None:
+        self._over = threading.Event()
+        self._gate = Gate(self.session, self.secret)
+        self._control = type("ControlHandlerOfOne", (ControlHandler,), {"gateway": self})
+        self._servers: list[SocketServer] = []
+
+    @property
+    def socket(self) -> Path:
+        """Where restic is answered."""
+        return self.folder / "restic"
+
+    @property
+    def control(self) -> Path:
+        """Where the controller is answered, and nobody else: this one leads to no host."""
+        return self.folder / "control"
+
+    def start(self) -> None:
+        """Look at the repository and begin to answer."""
+        self.session.begin()
+        self._servers = [SocketServer(self.socket, self._gate.handler()), SocketServer(self.control, self._control)]
+
+    def url(self, port: int) -> str:
+        """Return what restic is told, secret included: it goes by environment, never by argument."""
+        return f"rest:http://{USER}:{self.secret}@{HOST_ADDRESS}:{port}/"
+
+    def report(self) -> dict[str, Any]:
+        """Say what the session did so far."""
+        return {**self.session.report(), "requests": self._gate.requests}
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._over.set()
+
+    def wait(self) -> None:
+        """Return when it is to end: it was asked to, nothing happened for too long, or the day is over."""
+        began = time.monotonic()
+        while not self._over.wait(min(LOOK_SECONDS, self.idle, self.longest)):
+            now = time.monotonic()
+            if now - self._gate.last > self.idle or now - began > self.longest:
+                return
+
+    def end(self) -> None:
+        """Let go of everything. The session's locks go first: they are all that others could still see of it."""
+        with contextlib.suppress(StoreError):
+            self.session.end()
+        for server in self._servers:
+            server.close()
+        if self.forward is not None:
+            self.forward.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class ControlHandler(QuietHandler):
+    """What the controller asks a gateway."""
+
+    gateway: Gateway
+
+    def do_GET(self) -> None:
+        """Report."""
+        self._say(200, self.gateway.report())
+
+    def do_POST(self) -> None:
+        """Confirm a snapshot, or end."""
+        length = int(self.headers.get("Content-Length", 0))
+        given = json.loads(self.rfile.read(length) or b"{}")
+        try:
+            if self.path == "/confirm":
+                answer = self.gateway.session.confirm(str(given.get("snapshot")))
+                self._say(200, {**answer, "report": self.gateway.report()})
+            elif self.path == "/end":
+                # Before the answer: who was told that it is over finds no lock any more.
+                self.gateway.session.end()
+                self._say(200, self.gateway.report())
+                self.gateway.stop()
+            else:
+                self._say(404, {"error": "there is no such thing to ask"})
+        except (SessionError, StoreError) as error:
+            self._say(409, {"error": str(error), "report": self.gateway.report()})
+
+    def _say(self, status: int, value: Mapping[str, Any]) -> None:
+        self.answer(status, json.dumps(value).encode(), "application/json")
+
+
+def made(given: Mapping[str, Any]) -> Gateway:
+    """Build a gateway from what was handed in. Raises GatewayError, StoreError or SessionError."""
+    try:
+        store, secret_of_store = dict(given["store"]), (given["access_key"], given["secret_key"])
+        terms = Terms(
+            mode=given["mode"],
+            point=given.get("point", ""),
+            show=tuple(given.get("show", ())),
+            budget=int(given.get("budget", Terms.budget)),
+        )
+        shelf = Shelf(**store, access_key=secret_of_store[0], secret_key=secret_of_store[1])
+        password = str(given["password"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise GatewayError(f"the gateway was not told what it needs: {error}") from None
+    if terms.mode not in ("read", "write") or (terms.mode == "write" and not terms.point):
+        raise GatewayError("a session is for reading, or for writing one restore point")
+    if terms.mode == "write" and given.get("create_bucket"):
+        shelf.make_bucket()
+    return Gateway(
+        Session(shelf, terms, password, lambda: datetime.now(UTC)),
+        # A short path: that of a socket may have 107 characters.
+        Path(tempfile.mkdtemp(prefix="upkeep-gateway-")),
+        secrets.token_urlsafe(32),
+        idle=float(given.get("idle", IDLE_SECONDS)),
+        longest=float(given.get("longest", LONGEST_SECONDS)),
+    )
+
+
+def main() -> int:
+    """Begin, say how it is reached, and stay until the end."""
+    given = json.load(sys.stdin)
+    gateway = None
+    try:
+        watched = _watched(given)
+        gateway = made(given)
+        gateway.start()
+        port = 0
+        if given.get("ssh"):
+            gateway.forward = Forward(given["ssh"], given["host"], gateway.socket)
+            port = gateway.forward.open()
+    except (GatewayError, StoreError, SessionError, ForwardError) as error:
+        if gateway is not None:
+            gateway.end()
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 1
+    told = {"url": gateway.url(port), "secret": gateway.secret, "port": port, "pid": os.getpid()}
+    told.update(socket=str(gateway.socket), control=str(gateway.control))
+    signal.signal(signal.SIGTERM, lambda *_: gateway.stop())
+    if watched is not None:
+        threading.Thread(target=_stop_with, args=(watched, gateway), daemon=True).start()
+    print(json.dumps(told), flush=True)
+    # Whoever started this waits for the end of its output.
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    try:
+        gateway.wait()
+    finally:
+        gateway.end()
+    return 0
+
+
+def _watched(given: Mapping[str, Any]) -> int | None:
+    """Return a handle for the process whose end is our end, too. A handle, because numbers are given out again."""
+    try:
+        return os.pidfd_open(given["watch"]) if given.get("watch") else None
+    except ProcessLookupError:
+        raise GatewayError("the job is over already") from None
+
+
+def _stop_with(process: int, gateway: Gateway) -> None:
+    select.select([process], [], [])
+    gateway.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+# GPL-3.0-or-later
+"""Start, confirm and end a session of the gateway. Runs on the controller, in Ansible's own process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+SECONDS = 120
+NEEDED = {"started": ("mode", "store", "access_key", "secret_key", "password"), "confirmed": ("control", "snapshot")}
+# What of a session's report goes into the evidence of the step.
+EVIDENCE = ("bytes", "requests", "refused", "refusals", "damaged", "stale_locks")
+OPTIONS = {
+    "state",
+    "control",
+    "snapshot",
+    "mode",
+    "point",
+    "show",
+    "store",
+    "access_key",
+    "secret_key",
+    "password",
+    "create_bucket",
+    "budget",
+    "idle",
+    "longest",
+}
+
+
+class Unanswered(Exception):
+    """The gateway did not do what it was asked; the message is what it said."""
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """The controller's side of the module store_gateway. An action, because only an action knows the host's connection."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = True
+    _supports_check_mode = True
+    _VALID_ARGS = frozenset(OPTIONS)
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Do what `state` says."""
+        result: dict[str, Any] = dict(super().run(tmp, task_vars) or {})
+        given = dict(self._task.args)
+        state = given.pop("state", "")
+        missing = [name for name in NEEDED.get(state, ("control",)) if not given.get(name)]
+        if self._task.check_mode:
+            return {**result, "changed": True, "msg": f"would be {state}", "url": "", "control": ""}
+        try:
+            if state not in ("started", "confirmed", "ended"):
+                raise Unanswered(f"the state is started, confirmed or ended, not {state!r}")
+            if missing:
+                raise Unanswered(f"the state {state} needs {', '.join(missing)}")
+            if state == "started":
+                return {**result, **self._started(given)}
+            if state == "confirmed":
+                return {**result, **confirmed(given["control"], given["snapshot"])}
+            return {**result, **ended(given["control"])}
+        except (Unanswered, OSError) as error:
+            what = "No restore point" if state == "confirmed" else "No way to the store"
+            message = f"{what}: {error}. The site was not touched."
+            return {**result, "failed": True, "msg": message, "outcome": "refused", "evidence": {}}
+
+    def _started(self, given: dict[str, Any]) -> dict[str, Any]:
+        ssh, host = self._ssh()
+        # The gateway ends with this process' parent: that is ansible-playbook itself, we are one of its workers.
+        given.update(watch=os.getppid(), ssh=ssh, host=host)
+        told = begun(given)
+        # The address holds the secret. Ansible keeps such a result from the screen, the log and every callback.
+        return {
+            "_ansible_no_log": True,
+            "changed": True,
+            "msg": "the host reaches its repository through this controller",
+            "url": told["url"],
+            "control": told["control"],
+        }
+
+    def _ssh(self) -> tuple[list[str], str]:
+        """Return ssh's command line as Ansible writes it for this host, and the name of the host."""
+        connection = self._connection
+        if connection.transport != "ssh":
+            raise Unanswered(f"the host is reached by {connection.transport!r}, and only ssh can lead its port to us")
+        # Opens the connection that Ansible keeps, with whatever it needs for that. The forward rides on it.
+        if self._low_level_execute_command(":").get("rc") != 0:
+            raise AnsibleConnectionFailure("the host does not carry out anything")
+        program = str(connection.get_option("ssh_executable"))
+        command = [part.decode() for part in connection._build_command(program, "ssh")]
+        return command[command.index(program) :], str(connection.host)
+
+
+def begun(given: dict[str, Any]) -> dict[str, Any]:
+    """Start the gateway, which goes on by itself, and return how it is reached."""
+    process = subprocess.Popen(
+        # The same Python: it is the one in which upkeep is installed.
+        [sys.executable, "-m", "orchestrator.run.gateway"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+    )
+    assert process.stdin is not None  # noqa: S101  # it is a pipe
+    assert process.stdout is not None  # noqa: S101  # as well
+    # It says one line when it is ready, or why it is not. Its end is not waited for: it outlives this task.
+    with process.stdin, process.stdout, selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        process.stdin.write(json.dumps(given, default=str).encode())
+        process.stdin.close()
+        if not selector.select(SECONDS):
+            process.kill()
+            process.wait()
+            raise Unanswered(f"it has not begun after {SECONDS} s")
+        line = process.stdout.readline()
+    try:
+        told: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise Unanswered("upkeep's own package cannot be started by Ansible's Python") from None
+    if "error" in told:
+        process.wait()
+        raise Unanswered(str(told["error"]))
+    return told
+
+
+def confirmed(control: str, snapshot: str) -> dict[str, Any]:
+    """Make a snapshot a part of the repository, end the session, and say what it did."""
+    told = asked(control, "/confirm", {"snapshot": snapshot})
+    report = asked(control, "/end", {})
+    packs = report["added"]["data"]
+    evidence = {"snapshot": told["snapshot"], "clock_off": told["clock_off"], "packs": len(packs)}
+    evidence.update({name: report[name] for name in EVIDENCE})
+    return {
+        "changed": True,
+        "msg": f"{len(packs)} packs, {report['bytes']} bytes came through the gateway",
+        "outcome": "done",
+        "evidence": {"gateway": evidence},
+        "tags": told["tags"],
+    }
+
+
+def ended(control: str) -> dict[str, Any]:
+    """End a session. One that is over already is no mistake: what the step did stands."""
+    try:
+        report = asked(control, "/end", {})
+    except (Unanswered, OSError) as error:
+        return {"changed": False, "msg": f"the gateway is over already ({error})"}
+    return {"changed": False, "msg": f"{report['requests']} requests came through the gateway"}
+
+
+def asked(control: str, path: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Ask a gateway. Raises Unanswered with its own words when it refuses."""
+    connection = Local(control)
+    try:
+        connection.request("POST", path, json.dumps(value))
+        answer = connection.getresponse()
+        told: dict[str, Any] = json.loads(answer.read())
+    except (http.client.HTTPException, ValueError) as error:
+        raise Unanswered(f"the gateway does not answer: {error}") from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        refusals = told.get("report", {}).get("refusals", [])
+        raise Unanswered("; ".join([str(told.get("error")), *refusals[-3:]]))
+    return told
+
+
+class Local(http.client.HTTPConnection):
+    """HTTP to a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("gateway", timeout=SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

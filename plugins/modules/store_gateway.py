@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# GPL-3.0-or-later
+"""Say what the action store_gateway does. The work is done on the controller, in plugins/action/store_gateway.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: store_gateway
+short_description: Lead a host to its restic repository through the controller
+description:
+  - Starts a small server on the controller for the time of one job, and leads a port of the host's loopback address to
+    it, through the SSH connection that Ansible has open. The host holds no key of the store.
+  - What the host may do is written in I(docs/gateway.md). It can add, and it can remove and change nothing.
+  - The server ends when it is told to, when C(ansible-playbook) ends, however that happens, or when nothing is asked of
+    it for O(idle) seconds.
+attributes:
+  check_mode:
+    support: full
+    details: Starts nothing.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details: Every start is a session of its own.
+  action:
+    support: full
+options:
+  state:
+    description:
+      - V(started) begins a session and returns its address.
+      - V(confirmed) makes O(snapshot) a part of the repository, and ends the session.
+      - V(ended) ends the session. A snapshot that was not confirmed is forgotten.
+    type: str
+    choices: [started, confirmed, ended]
+    required: true
+  mode:
+    description: V(write) for a snapshot; V(read) for a restore, in which nothing can be added.
+    type: str
+    choices: [write, read]
+  point:
+    description: Id of the restore point that is taken. The snapshot must carry the tag C(point=<id>).
+    type: str
+  show:
+    description: Full ids of the snapshots that the host sees. Without them it sees the one of the newest manifest.
+    type: list
+    elements: str
+  store:
+    description: Where the repository lies.
+    type: dict
+    suboptions:
+      endpoint: {description: URL of the S3 service., type: str, required: true}
+      bucket: {description: The client's bucket., type: str, required: true}
+      region: {description: Region that requests are signed for., type: str, default: us-east-1}
+      prefix: {description: "<client>/<site>", type: str, required: true}
+  access_key:
+    description: Key of the store. It stays on the controller.
+    type: str
+  secret_key:
+    description: Secret key of the store. It stays on the controller.
+    type: str
+  password:
+    description: Password of the restic repository. The gateway looks with it at what the host sends.
+    type: str
+  create_bucket:
+    description: Whether a missing bucket may be made.
+    type: bool
+    default: false
+  budget:
+    description: Bytes that the session may add at most.
+    type: int
+    default: 1099511627776
+  idle:
+    description: Seconds without a request after which the session ends.
+    type: int
+    default: 7200
+  longest:
+    description: Seconds after which the session ends in any case.
+    type: int
+    default: 86400
+  control:
+    description: What V(started) returned under this name.
+    type: str
+  snapshot:
+    description: Full id of the snapshot to confirm.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Lead the host to its repository
+  store_gateway:
+    state: started
+    mode: write
+    point: "{{ site_snapshot_point }}"
+    store: "{{ site_snapshot_store }}"
+    access_key: "{{ site_snapshot_access_key }}"
+    secret_key: "{{ site_snapshot_secret_key }}"
+    password: "{{ site_snapshot_password }}"
+  register: __site_snapshot_gateway
+  no_log: true
+
+- name: Make the snapshot a part of the repository
+  store_gateway:
+    state: confirmed
+    control: "{{ __site_snapshot_gateway.control }}"
+    snapshot: "{{ __site_snapshot_taken.evidence.manifest.restic.snapshot }}"
+"""
+
+RETURN = r"""
+outcome: {description: done or refused., type: str, returned: confirmed and failed}
+url: {description: "restic's address of the repository, secret included: give it by environment.", type: str, returned: started}
+control: {description: Where the controller reaches this session., type: str, returned: started}
+tags: {description: The tags of the snapshot., type: list, elements: str, returned: confirmed}
+evidence:
+  description: "gateway: snapshot, clock_off, packs, bytes, requests, refused, refusals, damaged, stale_locks."
+  type: dict
+  returned: confirmed
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def main() -> None:
+    """Say that something is amiss: Ansible runs the action, and this module only when it has not found the action."""
+    module = AnsibleModule(argument_spec={}, bypass_checks=True)
+    module.fail_json(msg="Ansible does not see plugins/action: set action_plugins in ansible.cfg", outcome="refused")
+
+
+if __name__ == "__main__":
+    main()
