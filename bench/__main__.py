@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def main() -> int:
     if arguments.first:
         # Hosts and programs inherit it, ours and the peers' alike.
         os.setpriority(os.PRIO_PROCESS, 0, -15)
+    # A polite kill cleans up like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with opened() as site:
             rows = [row for part in wanted for row in PARTS[part](site, arguments.repeat)]

@@ -40,7 +40,7 @@ def run(
     try:
         done = subprocess.run(
             wrapped, cwd=folder, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=timeout,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=timeout, start_new_session=True,
         )  # fmt: skip
         seconds = time.monotonic() - began
         return Spent(used(group), seconds, done.returncode, done.stdout)

@@ -159,6 +159,7 @@ def opened() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="upkeep-bench-") as folder:
         try:
             lab.up([HOST])
+            lab.s3.clear()
             site = Site(lab, Path(folder))
             client_folder(lab, site.inventory)
             say("every program runs once, so that its code is compiled")
