@@ -156,7 +156,7 @@ def opened() -> Iterator[Site]:
     """Start the lab, let every program of ours run once so that its code is compiled, and remove every trace at the end."""
     lab = Lab("bench")
     # A short path: that of a socket may not be longer than 107 characters.
-    with tempfile.TemporaryDirectory(prefix="upkeep-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="upkeep-bench-", ignore_cleanup_errors=True) as folder:
         try:
             lab.up([HOST])
             lab.s3.clear()
