@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from dataclasses import dataclass, field
 from typing import Any, ContextManager, Iterator
@@ -18,6 +17,7 @@ from . import freeze, packages, run_state, tree, wordpress
 from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
 from .database import PUT_ASIDE, Database, DatabaseError
 from .freeze import FreezeError
+from .interruption import Interrupted, interruptible
 from .packages import Change
 from .site import RUN_ID, Site
 from .task import KNOWN_ERRORS, Stop
@@ -26,10 +26,6 @@ from .verdict import judge
 # A site may answer 502 or 503 for a moment while PHP starts anew; longer counts as broken (wpmgr issue 127).
 PATIENCE_SECONDS = 5.0
 BEGUN = ("frozen", "aside", "exchanged")
-
-
-class Interrupted(Exception):
-    """The module was told to stop."""
 
 
 @dataclass
@@ -62,8 +58,9 @@ class Promotion:
 
     def note(self, state: str, **more: Any) -> None:
         """Write the journal: always before the thing that it announces."""
-        self.journal.update(more, state=state)
-        run_state.store(self.site, self.run, "promotion", self.journal)
+        written = {**self.journal, **more, "state": state}
+        run_state.store(self.site, self.run, "promotion", written)
+        self.journal = written
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -248,10 +245,15 @@ def promote(promotion: Promotion) -> dict[str, Any]:
             # Whatever it is, a mistake of ours included: production is not left like this.
             reasons.append(_told(error))
         with interruptible(ignore=True):
+            if not reasons:
+                try:
+                    promotion.note("confirmed")
+                except OSError as error:
+                    # What is not written down, as on a full disk, is not so.
+                    reasons.append(_told(error))
             if reasons:
                 evidence["broken"] = reasons[:20]
                 go_back(promotion, contextlib.nullcontext(cookies), evidence)
-            promotion.note("confirmed")
             evidence["frozen_seconds"] = _let_in(promotion, evidence)
     return {**evidence, "put_back": False}
 
@@ -397,19 +399,3 @@ def _told(error: Exception) -> str:
     """Write an error down as a reason; of a mistake of ours the name says more than the text."""
     text = str(error).rstrip(".")
     return text if isinstance(error, (*KNOWN_ERRORS, Interrupted)) else f"{type(error).__name__}: {text}"
-
-
-@contextlib.contextmanager
-def interruptible(*, ignore: bool = False) -> Iterator[None]:
-    """Turn a request to stop into Interrupted, so that the way back runs; or, on the way back, do not listen to it."""
-
-    def stop(number: int, frame: object) -> None:
-        if not ignore:
-            raise Interrupted("the run was told to stop")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,7 +18,8 @@ from . import dump, freeze, run_state, table_switch, tree, wordpress
 from .baseline import of_run, probe_production, signed_in
 from .database import Database, DatabaseError, opened
 from .freeze import FreezeError
-from .promotion import PATIENCE_SECONDS, Interrupted, interruptible
+from .interruption import Interrupted, interruptible
+from .promotion import PATIENCE_SECONDS
 from .restic import Listing, Repository
 from .site import RUN_ID, Site
 from .staging import can_use
@@ -65,8 +66,9 @@ class Restoration:
 
     def note(self, state: str, **more: Any) -> None:
         """Write the journal: always before the thing that it announces."""
-        self.journal.update(more, state=state)
-        run_state.store(self.site, self.run, STATE, self.journal)
+        written = {**self.journal, **more, "state": state}
+        run_state.store(self.site, self.run, STATE, written)
+        self.journal = written
 
 
 def restored_folder(site: Site, run: str) -> str:

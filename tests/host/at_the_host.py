@@ -2,11 +2,12 @@
 
 The request comes by standard input: {what, site, run, probes, stop}. The answer is one line of JSON.
 `stop` names a function of ours and the moment: "before tree.exchange" or "after tree.exchange"; the process ends there as
-after kill -9, without a word to anybody.
+after kill -9, without a word to anybody. With "full Promotion.note" the process lives, and that finds the disk full.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -39,6 +40,8 @@ def die_at(stop: str) -> None:
         left[0] -= 1
         if moment == "before" and not left[0]:
             os._exit(9)
+        if moment == "full" and not left[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         result = function(*arguments, **named)
         if moment == "after" and not left[0]:
             os._exit(9)

@@ -55,7 +55,7 @@ class Interrupted:
         return self.site.host.run(command, user=self.site.host.ssh_user, input=json.dumps(request))
 
     def ask(self, what: str, stop: str = "") -> dict[str, Any]:
-        """Promote or recover; with `stop` die at that moment, and return nothing."""
+        """Promote or recover; with `stop` die at that moment and return nothing, or go on with a full disk."""
         variables = place_variables(load_contract(self.site.shop.inventory / "contract.yml"), "shop")
         request = {
             "what": what,
@@ -65,6 +65,7 @@ class Interrupted:
             "stop": stop,
         }
         done = self.python("at_the_host.py", request)
-        assert done.returncode == (DIED if stop else 0), f"{stop}: {done.stdout}{done.stderr}"
-        answer: dict[str, Any] = {} if stop else json.loads(done.stdout)
+        dies = stop.startswith(("before ", "after "))
+        assert done.returncode == (DIED if dies else 0), f"{stop}: {done.stdout}{done.stderr}"
+        answer: dict[str, Any] = {} if dies else json.loads(done.stdout)
         return answer

@@ -208,6 +208,25 @@ def test_a_way_back_that_dies_at_any_moment_is_taken_up_again(site: Site, subtes
     site.tidy()
 
 
+def test_a_journal_that_cannot_be_written_is_no_reason_to_leave_production_half_way(
+    site: Site, subtests: pytest.Subtests
+) -> None:
+    """A disk that fills after the exchange ended with "Production was not touched", in front of a frozen site."""
+    site.offer(lab_banner="1.1")
+    before = site.state()
+    assert site.run(*STAGED)["rehearse"].outcome == "done"
+    host = Interrupted.of(site)
+    for number, state in enumerate(("frozen", "aside", "exchanged", "confirmed"), start=2):
+        with subtests.test(state):
+            ended = host.ask("promote", stop=f"full Promotion.note@{number}")
+            assert ended["outcome"] == "put-back", ended
+            assert "No space left on device" in ended["message"]
+            assert before.differences(site.state()) == []
+            site.serves("1.0")
+    site.run("release")
+    site.tidy()
+
+
 @pytest.mark.parametrize("moment", ["before Promotion.thaw", "after freeze.thaw", "after Promotion.thaw"])
 def test_a_promotion_that_dies_when_it_is_confirmed_is_finished(site: Site, moment: str) -> None:
     site.offer(lab_banner="1.1")
