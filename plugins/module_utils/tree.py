@@ -106,7 +106,8 @@ def bring_up_to_date(source: str, target: str, untouched: Callable[[str], bool])
         folder = seen.kind == "folder"
         if other is None or seen.kind != other.kind or (not folder and seen.inode != other.inode):
             new.append(path)
-        if folder and (other is None or (seen.mode, seen.group) != (other.mode, other.group)):
+        kept = (other.kind, other.mode, other.group) if other else ()
+        if folder and (seen.kind, seen.mode, seen.group) != kept:
             folders.append(path)
     with _writable(target, [*gone, *new]):
         for path in sorted(gone, reverse=True):

@@ -299,12 +299,14 @@ header('Content-Type: application/json');
 header('Cache-Control: no-store');
 if (!hash_equals('%(seal)s', hash('sha256', (string) ($_SERVER['HTTP_X_UPKEEP_TOKEN'] ?? '')))) { http_response_code(404); exit; }
 $reset = isset($_GET['reset']) && function_exists('opcache_reset') ? @opcache_reset() : null;
-$cache = function_exists('opcache_get_configuration') ? (@opcache_get_configuration()['directives'] ?? []) : [];
+$told = function_exists('opcache_get_configuration') ? (@opcache_get_configuration()['directives'] ?? []) : [];
+// Where opcache.restrict_api shuts us out it tells nothing, and neither must that pass for a cache that is off.
+$cache = function ($name) use ($told) { return $told["opcache.$name"] ?? ini_get("opcache.$name"); };
 echo json_encode([
     'php' => PHP_VERSION, 'sapi' => PHP_SAPI, 'user' => function_exists('posix_geteuid') ? posix_geteuid() : null,
     'error_log' => (string) ini_get('error_log'), 'log_errors' => (bool) ini_get('log_errors'), 'memory_limit' => ini_get('memory_limit'),
-    'opcache' => (bool) ($cache['opcache.enable'] ?? false), 'reset' => $reset,
-    'may_reset' => function_exists('opcache_reset') && strpos(__FILE__, (string) ($cache['opcache.restrict_api'] ?? '')) === 0,
-    'validate_timestamps' => (bool) ($cache['opcache.validate_timestamps'] ?? true), 'revalidate_freq' => (int) ($cache['opcache.revalidate_freq'] ?? 2),
+    'opcache' => (bool) $cache('enable'), 'reset' => $reset,
+    'may_reset' => function_exists('opcache_reset') && strpos(__FILE__, (string) $cache('restrict_api')) === 0,
+    'validate_timestamps' => (bool) $cache('validate_timestamps'), 'revalidate_freq' => (int) $cache('revalidate_freq'),
 ]);
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plugins.module_utils import tree
@@ -62,6 +62,13 @@ def test_a_link_farm_is_the_same_tree_of_the_same_files(production: tuple[Any, .
 
 
 @given(code=FOLDERS, released=FOLDERS, content=FOLDERS, written=FOLDERS, late=st.sampled_from([b"", b"late"]))
+@example(  # a folder in the place of a file that happened to have its mode
+    code=folder(),
+    released=folder(),
+    content=folder({b"a": file(mode=0o755)}),
+    written=folder({b"a": folder()}),
+    late=b"",
+)
 @settings(deadline=None, max_examples=80)
 def test_the_next_tree_has_what_staging_tested_and_what_visitors_wrote(
     code: tuple[Any, ...], released: tuple[Any, ...], content: tuple[Any, ...], written: tuple[Any, ...], late: bytes
