@@ -34,7 +34,8 @@ class Duty(StrEnum):
 # A batch is what is started with one call of Ansible: between its steps there is nothing to decide.
 BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
     Duty.BACKUP: (("preflight", "snapshot", "release"),),
-    Duty.UPDATE: (("preflight", "snapshot", "stage", "rehearse"), ("promote", "release")),
+    # Promotion finds by itself that there is nothing to promote; a second start of Ansible would cost more than that.
+    Duty.UPDATE: (("preflight", "snapshot", "stage", "rehearse", "promote", "release"),),
     Duty.RESTORE: (("preflight", "restore", "release"),),
 }
 

@@ -1,11 +1,12 @@
 # GPL-3.0-or-later
-"""What every module of ours has in common: its options, its lease, and how it ends.
+"""What every step has in common: its lease, and how it ends.
 
 Outcomes are the seam to the orchestrator: done, nothing-to-do, put-back, not-put-back, refused, busy, unhealthy.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -15,7 +16,7 @@ from .database import DatabaseError
 from .freeze import FreezeError
 from .lease import LeaseBusy, hold
 from .packages import PackageError
-from .site import SITE_OPTIONS, Site
+from .site import Site
 from .staging import StagingError
 from .tree import TreeError
 from .wordpress import WordPressError
@@ -31,13 +32,14 @@ KNOWN_ERRORS = (
     OSError,
 )
 
-PROBE_OPTIONS = {
-    "name": {"type": "str", "required": True},
-    "kind": {"type": "str", "required": True, "choices": ["page", "rest", "ajax", "admin", "assets", "log"]},
-    "path": {"type": "str", "default": "/"},
-    "status": {"type": "int", "default": 200},
-    "text": {"type": "list", "elements": "str", "default": []},
-}
+
+@dataclass(frozen=True)
+class Asked:
+    """What a step is asked to do: the module's options, and the ways to warn and to only look."""
+
+    options: dict[str, Any]
+    check_mode: bool
+    warn: Callable[[str], None]
 
 
 class Stop(Exception):
@@ -49,39 +51,29 @@ class Stop(Exception):
         self.evidence = evidence or {}
 
 
-def options(**more: dict[str, Any]) -> dict[str, Any]:
-    """Return the argument spec that all modules share, with `more`."""
-    shared: dict[str, Any] = {
-        "run": {"type": "str", "required": True},
-        "site": {"type": "dict", "required": True, "options": SITE_OPTIONS},
-        "keep_lease": {"type": "bool", "default": False},
-    }
-    shared.update(more)
-    return shared
-
-
-def probe_list() -> dict[str, Any]:
-    """Return the argument spec of a list of probes."""
-    return {"type": "list", "elements": "dict", "required": True, "options": PROBE_OPTIONS}
-
-
 def carry_out(
-    module: AnsibleModule, step: str, work: Callable[[Site, str], dict[str, Any]], *, wait: float = 0.0
+    module: AnsibleModule,
+    step: str,
+    work: Callable[[Asked, Site, str], dict[str, Any]],
+    *,
+    wait: float,
+    keep_lease: bool,
 ) -> None:
-    """Take the lease, do the work, and end the module with outcome and evidence.
+    """Take the lease, waiting up to `wait` seconds for it, do the work, and end the module with outcome and evidence.
 
     `work` returns {outcome, msg, evidence}. In check mode the lease is not taken: looking leaves no trace.
     """
     run = module.params["run"]
+    asked = Asked(module.params, module.check_mode, module.warn)
     evidence: dict[str, Any] = {"step": step}
     try:
         site = Site.from_parameters(module.params["site"])
         site.run_folder(run)
         if module.check_mode:
-            result = work(site, run)
+            result = work(asked, site, run)
         else:
-            with hold(site, run, keep=module.params["keep_lease"], wait=wait):
-                result = work(site, run)
+            with hold(site, run, keep=keep_lease, wait=wait):
+                result = work(asked, site, run)
     except LeaseBusy as error:
         ended = {"msg": str(error), "outcome": "busy", "evidence": evidence, "changed": False}
         module.fail_json(**printable(ended))

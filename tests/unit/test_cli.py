@@ -72,6 +72,13 @@ class Desk:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
+    def wait_for_ledger(self, step: str) -> None:
+        """Wait until a step has begun as far as the controller knows."""
+        deadline = time.monotonic() + 60
+        while [run["last_step"] for run in json.loads(self.type("status", "--json")[1])["running"]] != [step]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
 
 @pytest.fixture
 def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
@@ -271,9 +278,10 @@ def test_ctrl_c_leaves_the_site_whole_and_says_so(desk: Desk) -> None:
 
 
 def test_a_controller_that_is_killed_has_its_run_finished_or_put_back_by_resume(desk: Desk) -> None:
-    desk.project.script(promote={"seconds": 3}, recover={"evidence": {"state": "put-back"}, "msg": "put back"})
+    desk.project.script(promote={"seconds": 5}, recover={"evidence": {"state": "put-back"}, "msg": "put back"})
     with desk.start("run", "example", "--now") as process:
         desk.wait_for("promote")
+        desk.wait_for_ledger("promote")
         process.kill()
         process.communicate()
     status = json.loads(desk.type("status", "example", "--json")[1])

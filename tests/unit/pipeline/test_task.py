@@ -30,6 +30,7 @@ class Module:
     def __init__(self, root: Path, *, run: str = RUN, check: bool = False, keep: bool = False) -> None:
         self.params = {"run": run, "site": {**SITE, "root": str(root)}, "keep_lease": keep}
         self.check_mode = check
+        self.warn = print
         self.result: dict[str, Any] = {}
         self.failed = False
 
@@ -58,14 +59,14 @@ def root(tmp_path: Path) -> Path:
 def carried_out(module: Module, work: Any) -> dict[str, Any]:
     """Carry out a task and return how it ended."""
     with pytest.raises(Ended):
-        task.carry_out(module, "stage", work)
+        task.carry_out(module, "stage", work, wait=0.0, keep_lease=module.params["keep_lease"])
     return module.result
 
 
 def raising(error: Exception) -> Any:
     """Return work that ends with this error."""
 
-    def work(site: Site, run: str) -> dict[str, Any]:
+    def work(asked: task.Asked, site: Site, run: str) -> dict[str, Any]:
         raise error
 
     return work
@@ -73,7 +74,9 @@ def raising(error: Exception) -> Any:
 
 def test_work_that_is_done_says_so(root: Path) -> None:
     module = Module(root)
-    result = carried_out(module, lambda site, run: {"evidence": {"seconds": 1}, "diff": {"before": {}, "after": {}}})
+    result = carried_out(
+        module, lambda asked, site, run: {"evidence": {"seconds": 1}, "diff": {"before": {}, "after": {}}}
+    )
 
     assert result == {
         "msg": "", "outcome": "done", "evidence": {"step": "stage", "seconds": 1}, "changed": True,
@@ -83,7 +86,7 @@ def test_work_that_is_done_says_so(root: Path) -> None:
 
 
 def test_nothing_to_do_changes_nothing(root: Path) -> None:
-    result = carried_out(Module(root), lambda site, run: {"outcome": "nothing-to-do", "msg": "all are held"})
+    result = carried_out(Module(root), lambda asked, site, run: {"outcome": "nothing-to-do", "msg": "all are held"})
 
     assert (result["changed"], result["msg"]) == (False, "all are held")
 
@@ -111,7 +114,7 @@ def test_an_error_before_production_is_touched_is_a_refusal(root: Path, error: E
 def test_a_mistake_of_ours_is_not_taken_for_a_refusal(root: Path) -> None:
     """Without an outcome of ours the orchestrator asks the host for the truth."""
     with pytest.raises(ZeroDivisionError):
-        task.carry_out(Module(root), "promote", raising(ZeroDivisionError()))
+        task.carry_out(Module(root), "promote", raising(ZeroDivisionError()), wait=0.0, keep_lease=False)
     assert lease.read(site_at(root.parent)) == {}
 
 
@@ -126,14 +129,14 @@ def test_another_run_has_the_site(root: Path) -> None:
 
 
 def test_looking_takes_no_lease_and_leaves_no_trace(root: Path) -> None:
-    carried_out(Module(root, check=True), lambda site, run: {"changed": True})
+    carried_out(Module(root, check=True), lambda asked, site, run: {"changed": True})
 
     assert [path.name for path in root.parent.iterdir()] == ["htdocs"]
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_the_lease_is_kept_for_the_next_step_when_that_is_wished(root: Path, keep: bool) -> None:
-    carried_out(Module(root, keep=keep), lambda site, run: {})
+    carried_out(Module(root, keep=keep), lambda asked, site, run: {})
 
     assert bool(lease.read(site_at(root.parent))) is keep
 
@@ -146,7 +149,7 @@ def test_a_run_that_is_no_id_is_refused(root: Path) -> None:
 def test_a_name_that_is_no_text_does_not_break_the_answer(root: Path) -> None:
     """A lone surrogate in the evidence ended a run without a verdict."""
     odd = {"plugins/\udcff": ["\udcfe", ("ü\udc80", 1)], "n": None}
-    told = carried_out(Module(root), lambda site, run: {"evidence": odd, "msg": "\udcff"})
+    told = carried_out(Module(root), lambda asked, site, run: {"evidence": odd, "msg": "\udcff"})
     failed = carried_out(Module(root), raising(OSError(13, "Permission denied", "/srv/\udcff")))
 
     assert told["evidence"] == {"step": "stage", "plugins/\\udcff": ["\\udcfe", ["ü\\udc80", 1]], "n": None}

@@ -42,7 +42,8 @@ REHEARSED = "preflight snapshot stage rehearse"
 
 UPDATE = {
     # the good way
-    "": "start preflight snapshot stage rehearse",
+    "": "start preflight snapshot stage rehearse promote release",
+    # a call that ended early
     REHEARSED: "start promote release",
     f"{REHEARSED} promote release": "finish done",
     # nothing that production should get

@@ -1,0 +1,64 @@
+# GPL-3.0-or-later
+"""The steps `preflight` and `probe`: look at a site before anything is touched, or at any other time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from typing import Any
+
+from . import baseline, promotion, restoration, run_state
+from .lease import read, utc
+from .site import Site
+from .task import Asked, Stop
+
+
+def preflight(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """Begin a run: take the baseline, refuse what could not be updated or put back, and keep what was seen."""
+    interrupted = [*promotion.unfinished(site), *restoration.unfinished(site)]
+    if interrupted:
+        raise Stop(
+            "refused",
+            f"Run {interrupted[0]} was interrupted while it changed production. Nothing was touched."
+            f" Type: upkeep run --resume {site.client}",
+        )
+    taken = _look(asked, site, run)
+    lease = read(site)
+    if lease:
+        taken["lease"] = {"run": lease["run"], "expires": utc(float(str(lease["expires"])))}
+    _must_be_healthy(asked, taken)
+    if not asked.check_mode:
+        taken["refusals"] = baseline.refusals(site, run, taken)
+        if taken["refusals"] and asked.options["must_be_healthy"]:
+            told = "; ".join(taken["refusals"])
+            raise Stop("refused", f"This site cannot be updated safely: {told}. Nothing was touched.", taken)
+        run_state.store(site, run, "baseline", taken)
+    return _seen(taken)
+
+
+def probe(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """Carry out the probes and judge them. Nothing is kept."""
+    taken = _look(asked, site, run)
+    _must_be_healthy(asked, taken)
+    return _seen(taken)
+
+
+def _look(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    if not asked.check_mode:
+        return baseline.take(site, run, asked.options["probes"])
+    # Our PHP and the option file need a folder for as long as that takes.
+    with tempfile.TemporaryDirectory(prefix="upkeep-") as folder:
+        elsewhere = replace(site, elsewhere=folder)
+        os.mkdir(elsewhere.run_folder(run), 0o700)
+        return baseline.take(elsewhere, run, asked.options["probes"], as_visitor=True)
+
+
+def _must_be_healthy(asked: Asked, taken: dict[str, Any]) -> None:
+    reasons = taken["verdict"]["reasons"]
+    if reasons and asked.options["must_be_healthy"]:
+        raise Stop("unhealthy", f"The site is not healthy already: {reasons[0]}. Nothing was touched.", taken)
+
+
+def _seen(taken: dict[str, Any]) -> dict[str, Any]:
+    return {"evidence": taken, "changed": False, "msg": "; ".join(taken["verdict"]["reasons"]) or "healthy"}

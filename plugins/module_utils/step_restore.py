@@ -1,0 +1,58 @@
+# GPL-3.0-or-later
+"""The step `restore`: a restore point in the place of production, after everything was fetched and proved."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from . import promotion, restic, restoration
+from .points import PointError, Store, problems
+from .restic import ResticError
+from .restoration import RestoreError
+from .site import Site
+from .snapshot import cache_folder
+from .task import KNOWN_ERRORS, Asked, Stop
+
+
+def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """Fetch, prove, then switch; everything that can be refused is refused before production is touched."""
+    given = asked.options
+    manifest = given["manifest"]
+    point = str(manifest.get("point", ""))
+    started = time.monotonic()
+    try:
+        store = Store.from_parameters(given["store"])
+        found = problems(manifest, client=site.client, site=site.name)
+        begun = [*promotion.unfinished(site), *restoration.unfinished(site)]
+        if begun:
+            found.append(f"run {begun[0]} has neither ended nor been put back: type upkeep run --resume {site.client}")
+        if found:
+            raise RestoreError("; ".join(found))
+        if asked.check_mode:
+            found = restoration.refusals(site, manifest)
+            if found:
+                raise RestoreError("; ".join(found))
+            return {
+                "changed": True,
+                "msg": f"would put {point} in the place of production",
+                "evidence": {"point": point},
+            }
+        repository = restic.chosen(site.programs["restic"], store, given, cache=cache_folder(site), make_bucket=False)
+        restoration.fetch(site, run, manifest, repository, timeout=given["timeout"])
+        opened = restoration.opened_restoration(site, run, manifest, given["probes"])
+        evidence = restoration.prepare(opened, timeout=given["timeout"])
+    except (RestoreError, ResticError, PointError, *KNOWN_ERRORS) as error:
+        message = f"Nothing was restored: {str(error).rstrip('.')}. Production was not touched."
+        raise Stop("refused", message, {"point": point}) from error
+    evidence["point"] = point
+    try:
+        evidence.update(restoration.switch(opened, must_be_healthy=given["must_be_healthy"]))
+    except Stop as stop:
+        evidence.update(stop.evidence, seconds=round(time.monotonic() - started, 1))
+        raise Stop(stop.outcome, str(stop), evidence) from stop
+    evidence["seconds"] = round(time.monotonic() - started, 1)
+    return {
+        "msg": f"{point} is in the place of production; what was there before is kept until the release",
+        "evidence": evidence,
+    }

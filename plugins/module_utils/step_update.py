@@ -1,0 +1,65 @@
+# GPL-3.0-or-later
+"""The steps `rehearse`, `promote` and `back`: updates through staging into production, and out of it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import baseline, promotion, rehearsal, run_state, staging
+from .site import Site
+from .task import Asked, Stop
+
+
+def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """Ask for releases, try those that the contract takes in staging, find and hold the bad ones."""
+    if asked.check_mode:
+        return {**_would(site, run), "changed": True}
+    before = baseline.of_run(site, run)
+    if not before:
+        raise Stop("refused", "This run has no baseline: run preflight.yml and stage.yml first. Nothing was touched.")
+    if before.get("refusals"):
+        told = "; ".join(before["refusals"])
+        raise Stop("refused", f"This site cannot be updated safely: {told}. Nothing was touched.")
+    configuration, database = baseline.opened_site(site, run)
+    copy = staging.opened_staging(site, run, configuration)
+    trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], before["verdict"]["probes"])
+    evidence = rehearsal.rehearse(trial, run, asked.options["policy"], asked.options["holds"], database)
+    return {"evidence": evidence, "outcome": "done" if evidence["delivered"] else "nothing-to-do"}
+
+
+def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """Give production what staging tested, in one exchange, and put it back when that is not healthy."""
+    if asked.check_mode:
+        return _would(site, run)
+    if not run_state.load(site, run, "staged").get("delivered"):
+        return {"outcome": "nothing-to-do", "evidence": {"delivered": []}}
+    if run_state.load(site, run, "promotion").get("state") == "confirmed":
+        return {"outcome": "nothing-to-do", "evidence": {"delivered": []}, "msg": "this run was promoted already"}
+    evidence = promotion.promote(promotion.opened_promotion(site, run, asked.options["probes"]))
+    return {"evidence": evidence, "diff": {"before": evidence["before"], "after": evidence["after"]}}
+
+
+def back(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """Put production back as it was before the promotion of this run, if that was not confirmed."""
+    if asked.check_mode:
+        return _would(site, run)
+    state = run_state.load(site, run, "promotion").get("state")
+    if state == "confirmed":
+        raise Stop(
+            "refused",
+            "This promotion was confirmed and visitors have written since: nothing they wrote is thrown away by a"
+            f" machine. Type: upkeep points {site.client}, then upkeep restore {site.client}",
+        )
+    if state not in promotion.BEGUN:
+        return {"outcome": "nothing-to-do", "evidence": {"put_back": False}}
+    return {"evidence": promotion.recover(promotion.opened_promotion(site, run, asked.options["probes"]))}
+
+
+def _would(site: Site, run: str) -> dict[str, Any]:
+    changes = run_state.load(site, run, "staged").get("delivered", [])
+    named = {"{kind} {slug}".format(**change): change for change in changes}
+    diff = {
+        "before": {name: change["version"] for name, change in named.items()},
+        "after": {name: change["to"] for name, change in named.items()},
+    }
+    return {"changed": bool(changes), "diff": diff}

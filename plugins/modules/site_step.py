@@ -1,0 +1,232 @@
+#!/usr/bin/python
+# GPL-3.0-or-later
+"""Carry out one step of a run on the host of a site."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: site_step
+short_description: One step of a run on the host of a site
+description:
+  - All steps are one module because building a module costs the controller far more than calling one that it has built.
+  - Each step takes the lease of the site, does its work, and returns an outcome and the evidence for it.
+options:
+  step:
+    description:
+      - V(preflight) begins a run. It looks at versions, headroom, PHP and database, carries out every probe and stores what
+        it saw for the verdicts that follow.
+      - V(probe) carries out the probes and judges them. It stores nothing and takes no lease beyond the task.
+      - V(snapshot) dumps the whole database, stores dump and files in one restic snapshot, and proves both against what is
+        there. It returns the manifest; the restore point exists only when M(restore_point_manifest) has written that to the
+        store. A dump that is empty, cut off or lacks tables, and a snapshot that lacks files, fail the task.
+      - V(stage) copies files and database, serves the copy under the same Host name on another port of the host's loopback
+        address and shows that it passes the baseline itself. Mail, cron and outgoing requests are off in it.
+      - V(unstage) removes files and tables of the copy.
+      - V(rehearse) asks for releases, tries those that the contract allows in staging, finds and holds the bad ones.
+      - V(promote) gives production what staging tested, in one exchange, and puts it back when that is not healthy.
+      - V(back) puts production back as it was before the promotion of this run, if it was not confirmed.
+      - V(restore) brings files and dump to the host, compares them with the manifest and loads the dump into the staging
+        database; a file that is not as it was, or one statement that fails, ends the task with production untouched. Then,
+        in one freeze of seconds, it exchanges the trees, renames the tables, and probes the site. What was there before
+        stays on the host until the run is released, and comes back when the site is not healthy.
+      - V(release) ends a run. It removes what the run left on the host and gives the lease back.
+      - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
+    type: str
+    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, release, recover]
+    required: true
+  run:
+    description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
+    type: str
+    required: true
+  site:
+    description: The site as the contract describes it. See the role's argument specification.
+    type: dict
+    required: true
+  probes:
+    description: The probes, one for each function of the site. Every step but V(snapshot) needs them.
+    type: list
+    elements: dict
+  keep_lease:
+    description: Keep the lease after this task, for the next steps of the run. V(release) and V(recover) always end it.
+    type: bool
+    default: false
+  must_be_healthy:
+    description:
+      - For V(preflight) and V(probe), fail when the site is not healthy already.
+      - For V(restore), put back what was there before when the restored site does not pass its probes.
+    type: bool
+    default: true
+  policy:
+    description: For V(rehearse), which releases the contract takes. Keys core, plugins and themes.
+    type: dict
+  holds:
+    description: For V(rehearse), releases that this site does not get.
+    type: list
+    elements: dict
+    default: []
+  point:
+    description: For V(snapshot), the id of the restore point, named before it is taken.
+    type: str
+  manifest:
+    description: For V(restore), the manifest of the restore point.
+    type: dict
+  store:
+    description: For V(snapshot) and V(restore), where the restore points lie.
+    type: dict
+    suboptions:
+      endpoint: {description: URL of the S3 service., type: str, required: true}
+      bucket: {description: The client's bucket., type: str, required: true}
+      region: {description: Region that requests are signed for., type: str, default: us-east-1}
+      prefix: {description: Client and site with a slash between., type: str, required: true}
+  gateway:
+    description: Address of a gateway, as M(store_gateway) returns it. With it the host needs no key of the store.
+    type: str
+    default: ""
+  access_key:
+    description: Key of the store, without a gateway.
+    type: str
+    default: ""
+  secret_key:
+    description: Secret key of the store, without a gateway.
+    type: str
+    default: ""
+  password:
+    description: For V(snapshot) and V(restore), the password of the restic repository.
+    type: str
+  create_bucket:
+    description: For V(snapshot), whether a missing bucket may be made.
+    type: bool
+    default: true
+  timeout:
+    description: Seconds that a dump, a load or a transfer may take.
+    type: int
+    default: 5400
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Says what the step would do and writes nothing, neither on the host nor in the store.
+      - The probes look as a visitor does and leave out what only an administrator sees.
+  diff_mode:
+    support: partial
+    details: Versions before and after, for V(rehearse), V(promote) and V(back).
+  idempotent:
+    support: partial
+    details: Each V(snapshot) and each V(restore) does its work again. Unchanged files are not sent again.
+author: [Upkeep]
+"""
+
+EXAMPLES = r"""
+- name: Take the baseline
+  site_step:
+    step: preflight
+    run: "{{ upkeep_run }}"
+    site: "{{ site_probe_site }}"
+    probes: "{{ site_probe_probes }}"
+
+- name: Try the updates in staging
+  site_step:
+    step: rehearse
+    run: "{{ upkeep_run }}"
+    site: "{{ cms_update_site }}"
+    probes: "{{ cms_update_probes }}"
+    policy: {core: minor, plugins: all, themes: all}
+"""
+
+RETURN = r"""
+outcome:
+  description: done, nothing-to-do, put-back, not-put-back, refused, busy or unhealthy.
+  type: str
+  returned: always
+evidence:
+  description: What was observed, by the step. Always its name; then versions, verdicts, releases, manifest, seconds.
+  type: dict
+  returned: always
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.points import STORE_OPTIONS
+from ..module_utils.site import SITE_OPTIONS
+from ..module_utils.step_lease import recover, release
+from ..module_utils.step_probe import preflight, probe
+from ..module_utils.step_restore import restore
+from ..module_utils.step_snapshot import snapshot
+from ..module_utils.step_staging import stage, unstage
+from ..module_utils.step_update import back, promote, rehearse
+from ..module_utils.task import carry_out
+
+STEPS = {
+    "preflight": preflight,
+    "probe": probe,
+    "snapshot": snapshot,
+    "stage": stage,
+    "unstage": unstage,
+    "rehearse": rehearse,
+    "promote": promote,
+    "back": back,
+    "restore": restore,
+    "release": release,
+    "recover": recover,
+}
+ENDS = ("release", "recover")
+# A task that lost its connection may still be at work on the host: wait for it to end before asking how far it came.
+PATIENCE_SECONDS = {"release": 10.0, "recover": 120.0}
+
+PROBE = {
+    "name": {"type": "str", "required": True},
+    "kind": {"type": "str", "required": True, "choices": ["page", "rest", "ajax", "admin", "assets", "log"]},
+    "path": {"type": "str", "default": "/"},
+    "status": {"type": "int", "default": 200},
+    "text": {"type": "list", "elements": "str", "default": []},
+}
+HOLD = {
+    "kind": {"type": "str", "required": True, "choices": ["core", "plugin", "theme"]},
+    "slug": {"type": "str", "required": True},
+    "version": {"type": "str", "required": True},
+    "reason": {"type": "str", "default": ""},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "step": {"type": "str", "choices": list(STEPS), "required": True},
+            "run": {"type": "str", "required": True},
+            "site": {"type": "dict", "required": True, "options": SITE_OPTIONS},
+            "probes": {"type": "list", "elements": "dict", "options": PROBE},
+            "keep_lease": {"type": "bool", "default": False},
+            "must_be_healthy": {"type": "bool", "default": True},
+            "policy": {"type": "dict"},
+            "holds": {"type": "list", "elements": "dict", "default": [], "options": HOLD},
+            "point": {"type": "str"},
+            "manifest": {"type": "dict"},
+            "store": {"type": "dict", "options": STORE_OPTIONS},
+            "gateway": {"type": "str", "default": "", "no_log": True},
+            "access_key": {"type": "str", "default": "", "no_log": True},
+            "secret_key": {"type": "str", "default": "", "no_log": True},
+            "password": {"type": "str", "no_log": True},
+            "create_bucket": {"type": "bool", "default": True},
+            "timeout": {"type": "int", "default": 5400},
+        },
+        required_if=[
+            *[("step", name, ["probes"]) for name in STEPS if name != "snapshot"],
+            ("step", "rehearse", ["policy"]),
+            ("step", "snapshot", ["point", "store", "password"]),
+            ("step", "restore", ["manifest", "store", "password"]),
+        ],
+        supports_check_mode=True,
+    )
+    step = module.params["step"]
+    carry_out(
+        module,
+        step,
+        STEPS[step],
+        wait=PATIENCE_SECONDS.get(step, 0.0),
+        keep_lease=module.params["keep_lease"] and step not in ENDS,
+    )
+
+
+if __name__ == "__main__":
+    main()
