@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from tests.progress import shown
+from tests.progress import SILENCE, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = Path(sys.executable).parent
@@ -108,24 +110,29 @@ def on_hosts() -> list[str]:
     return [f"tests/{name}" for name in ("module", "host", "failures", "fleet") if (ROOT / "tests" / name).is_dir()]
 
 
+LANES = ("testa", "testb")
+"""The labs on which tests run side by side: one keeps about one core busy, and two cores are the least there is."""
+
 GROUPS = {
     "format": formatting,
     "lint": lint,
     "pure": lambda: [pytest("unit and seam tests", "tests/unit", "tests/seam", "-m", "not root", "-n", "auto")],
     "lab": lambda: [
-        pytest("tests on real hosts", *on_hosts(), "-v", root=True),
+        pytest("tests on real hosts", *on_hosts(), "-v", "-n", str(len(LANES)), "--dist", "loadfile", root=True),
     ],
     "molecule": molecule,
 }
 SETS = {"all": ["lint", "pure", "lab", "molecule"], "quick": ["format", "pure"]}
 
 
-def as_root(command: Command) -> tuple[str, ...]:
-    """Return the command line, through sudo where it needs root and we are not."""
+def as_root(command: Command, **environment: str) -> tuple[str, ...]:
+    """Return the command line with more environment, through sudo where it needs root and we are not."""
     if not command.root or os.geteuid() == 0:
-        return command.argv
-    kept = [f"{name}={os.environ[name]}" for name in ("PATH", "MOLECULE_COMMAND_BORDERS")]
-    return ("sudo", "env", *kept, "PYTHONDONTWRITEBYTECODE=1", *command.argv)
+        given = [f"{name}={value}" for name, value in environment.items()]
+        return ("env", *given, *command.argv) if given else command.argv
+    kept = {name: os.environ[name] for name in ("PATH", "MOLECULE_COMMAND_BORDERS")} | environment
+    given = [f"{name}={value}" for name, value in kept.items()]
+    return ("sudo", "env", *given, "PYTHONDONTWRITEBYTECODE=1", *command.argv)
 
 
 def run(command: Command, count: Count, scratch: Path) -> int:
@@ -141,6 +148,47 @@ def run(command: Command, count: Count, scratch: Path) -> int:
     return code
 
 
+def one_by_one(commands: list[Command], count: Count, scratch: Path) -> Command | None:
+    """Run commands until one fails; return that one."""
+    return next((command for command in commands if run(command, count, scratch)), None)
+
+
+def side_by_side(commands: list[Command]) -> Command | None:
+    """Run commands, one in each lab at a time, and show what each printed when it has ended. Return one that failed."""
+    waiting = list(reversed(commands))
+    running: dict[str, tuple[Command, subprocess.Popen[bytes], IO[bytes]]] = {}
+    failed: Command | None = None
+    began = spoken = time.monotonic()
+    while running or (waiting and failed is None):
+        for lane in LANES:
+            if lane not in running and waiting and failed is None:
+                command, output = waiting.pop(), tempfile.TemporaryFile()  # noqa: SIM115  # closed when it was shown
+                process = subprocess.Popen(
+                    as_root(command, UPKEEP_LAB=lane), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                )
+                running[lane] = (command, process, output)
+                print(f"-- {command.name} begins", flush=True)
+        time.sleep(0.2)
+        for lane, (command, process, output) in list(running.items()):
+            if process.poll() is None:
+                continue
+            del running[lane]
+            failed = command if process.returncode else failed
+            print(
+                f"-- {command.name} ended with {process.returncode} after {time.monotonic() - began:.0f} s", flush=True
+            )
+            with output:
+                output.seek(0)
+                shutil.copyfileobj(output, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            spoken = time.monotonic()
+        if time.monotonic() - spoken > SILENCE:
+            names = ", ".join(command.name for command, _, _ in running.values())
+            print(f"   ... {names} still at it, {time.monotonic() - began:.0f} s", flush=True)
+            spoken = time.monotonic()
+    return failed
+
+
 def main(names: list[str]) -> int:
     """Run the named groups; return 0 only if all of them passed."""
     groups = [group for name in names for group in SETS.get(name, [name])]
@@ -153,32 +201,30 @@ def main(names: list[str]) -> int:
     # Molecule draws frames around what Ansible says, and breaks its lines to fit.
     os.environ["MOLECULE_COMMAND_BORDERS"] = "false"
     count, needs_lab, report = Count(), False, []
-    code = 0
+    failed: Command | None = None
     try:
         with tempfile.TemporaryDirectory() as scratch:
             for name in groups:
                 began = time.monotonic()
                 print(f"\n==== {name} ".ljust(100, "="), flush=True)
-                for command in GROUPS[name]():
-                    needs_lab = needs_lab or command.root
-                    code = run(command, count, Path(scratch))
-                    if code:
-                        report.append(f"{name}: FAILED at {command.name} (exit code {code})")
-                        break
-                else:
-                    report.append(f"{name}: passed in {time.monotonic() - began:.0f} s")
-                if code:
+                commands = GROUPS[name]()
+                needs_lab = needs_lab or any(command.root for command in commands)
+                failed = side_by_side(commands) if name == "molecule" else one_by_one(commands, count, Path(scratch))
+                if failed is not None:
+                    report.append(f"{name}: FAILED at {failed.name}")
                     break
+                report.append(f"{name}: passed in {time.monotonic() - began:.0f} s")
     finally:
         if needs_lab:
-            down = Command("lab down", (sys.executable, "-m", "tests.lab", "down", "--instance", "test"), root=True)
-            shown(as_root(down), name=down.name)
+            for lane in LANES:
+                down = Command("lab down", (sys.executable, "-m", "tests.lab", "down", "--instance", lane), root=True)
+                shown(as_root(down), name=down.name)
     print("\n" + "\n".join(report))
-    if code:
+    if failed is not None:
         print(f"Stopped at the first group that failed. Again: .venv/bin/python -m tests {groups[len(report) - 1]}")
     if count.tests:
         print(count.line())
-    return 1 if code else 0
+    return 1 if failed is not None else 0
 
 
 if __name__ == "__main__":

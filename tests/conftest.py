@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import string
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +23,18 @@ HOST = os.environ.get("UPKEEP_TEST_HOST", "shop")
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def instance(request: pytest.FixtureRequest) -> str:
+    """Return the name of the lab: `test`, and where tests run side by side (pytest -n) one for each of them."""
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "")
+    return f"test{string.ascii_lowercase[int(worker.removeprefix('gw'))]}" if worker else "test"
+
+
+@pytest.fixture(scope="session")
+def lab(instance: str) -> Iterator[Lab]:
     """Return the lab with one host. What is up already is used as it is, and left up."""
     if os.geteuid() != 0:
         pytest.fail("the lab needs root: type sudo, or leave these tests out with -m 'not root'")
-    lab = Lab("test")
+    lab = Lab(instance)
     before = {host.name for host in lab.hosts() if host.pid}
     lab.up([HOST])
     yield lab

@@ -26,11 +26,11 @@ DAYS = 30
 
 
 @pytest.fixture(scope="module")
-def ceph() -> Iterator[Ceph]:
+def ceph(instance: str) -> Iterator[Ceph]:
     """Return a Ceph. One that is up already is used as it is, and left up."""
     if os.geteuid() != 0:
         pytest.fail("Ceph needs root: type sudo, or leave these tests out with -m 'not root'")
-    ceph = Ceph(Instance(os.environ.get("UPKEEP_TEST_CEPH", "test")))
+    ceph = Ceph(Instance(instance))
     before = ceph.running
     ceph.up()
     yield ceph

@@ -77,7 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.lab.client", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("--instance", default="demo", choices=("demo", "test", "bench"))
+    parser.add_argument("--instance", default="demo", metavar="NAME")
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     print(client_folder(Lab(arguments.instance), arguments.folder))

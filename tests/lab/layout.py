@@ -25,7 +25,7 @@ MARK = "UPKEEP_LAB_INSTANCE"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _INSTANCE_NAME = re.compile(r"[a-z]{1,8}")
-_INSTANCES = {"demo": 77, "test": 78, "bench": 79}
+_INSTANCES = {"demo": 77, "test": 78, "bench": 79, "testa": 80, "testb": 81}
 
 
 class LabError(Exception):
