@@ -61,6 +61,7 @@ def probe_production(
         log={"path": log} if log else None,
         cookies_admin=cookies,
         patience=patience,
+        first_alone=True,
     )
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from . import wordpress_php
 from .database import Database
@@ -23,7 +23,7 @@ DRAIN_SECONDS = 10.0
 QUIET_SECONDS = 0.25
 # PHP may look at a changed file only after so many seconds; nobody is kept out longer than that.
 LONGEST_REVALIDATION = 5
-HELPER = re.compile(r"(?:upkeep-[0-9a-f]{16}\.php|\.maintenance|\.upkeep-freeze)(?:\.upkeep-tmp)?\Z")
+HELPER = re.compile(r"(?:upkeep-[0-9a-f]{16}\.(?:php|json)|\.maintenance|\.upkeep-freeze)(?:\.upkeep-tmp)?\Z")
 
 
 class FreezeError(Exception):
@@ -59,20 +59,23 @@ def is_frozen(root: str) -> bool:
         return False
 
 
-def drain(database: Database, seconds: float = DRAIN_SECONDS) -> float:
+def drain(database: Database, seconds: float = DRAIN_SECONDS, *, quiet: float = QUIET_SECONDS) -> float:
     """Wait until the requests that came in before the freeze have let go of the database. Returns the seconds waited.
 
-    A request that was let in a moment before the freeze connects a moment after it: only a quiet spell counts.
+    A request that was let in a moment before the freeze connects a moment after it: only a spell of `quiet` seconds counts.
     Raises FreezeError when one is still there after `seconds`: what it writes later would be lost on a way back.
     """
     started = quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < QUIET_SECONDS:
+    while True:
         time.sleep(0.05)
-        if database.other_connections():
-            quiet_since = time.monotonic()
-            if quiet_since - started > seconds:
-                raise FreezeError(f"requests were still writing to the database {seconds:g} s after the freeze")
-    return time.monotonic() - started
+        busy = database.other_connections()
+        now = time.monotonic()
+        if busy and now - started > seconds:
+            raise FreezeError(f"requests were still writing to the database {seconds:g} s after the freeze")
+        if busy:
+            quiet_since = now
+        elif now - quiet_since >= quiet:
+            return now - started
 
 
 def sweep(root: str) -> list[str]:
@@ -85,19 +88,23 @@ def sweep(root: str) -> list[str]:
     return left
 
 
-def ask_web_server(site: Site, *, reset: bool = False) -> dict[str, Any]:
-    """Ask PHP inside the site's own web server for its log, limits and opcode cache; with `reset` empty that cache.
+def ask_web_server(site: Site, *, reset: bool = False, changed: Sequence[str] | None = None) -> dict[str, Any]:
+    """Ask PHP inside the site's own web server for its log, limits and opcode cache; with `reset` refresh that cache.
 
     A file with a random name stands in the document root for the length of one request. Raises FreezeError.
     """
     token = new_token()
-    name = f"upkeep-{secrets.token_hex(8)}.php"
+    name = f"upkeep-{secrets.token_hex(8)}"
     path = os.path.join(site.root, name)
     try:
-        _write(path, wordpress_php.ONE_TIME % {"seal": _seal(token)})
-        answer = fetch(site.production(token), f"/{name}{'?reset=1' if reset else ''}", timeout=20)
+        if changed is not None:
+            # A name that is no text cannot be told to PHP: then the whole cache is emptied.
+            _write(path + ".json", json.dumps(list(changed) if all(map(_is_text, changed)) else None))
+        _write(path + ".php", wordpress_php.ONE_TIME % {"seal": _seal(token)})
+        answer = fetch(site.production(token), f"/{name}.php{'?reset=1' if reset else ''}", timeout=20)
     finally:
-        _unlink(path)
+        _unlink(path + ".php")
+        _unlink(path + ".json")
     try:
         value = json.loads(answer.body)
     except ValueError:
@@ -108,12 +115,15 @@ def ask_web_server(site: Site, *, reset: bool = False) -> dict[str, Any]:
     return value
 
 
-def refresh_opcodes(site: Site) -> dict[str, Any]:
+def refresh_opcodes(site: Site, changed: Sequence[str] | None = None) -> dict[str, Any]:
     """Make the web server's PHP run what is on disk now. Returns what PHP said.
+
+    `changed` are the paths below the document root that were replaced; without them the whole cache is emptied. What is
+    left in it need not be compiled again while visitors wait.
 
     Raises FreezeError when its opcode cache never looks at the files and cannot be emptied (see trellis issue 125).
     """
-    said = ask_web_server(site, reset=True)
+    said = ask_web_server(site, reset=True, changed=changed)
     if said["opcache"] and not said["reset"]:
         stuck = stale_opcodes({**said, "may_reset": False})
         if stuck:
@@ -131,6 +141,10 @@ def stale_opcodes(said: dict[str, Any]) -> str:
     if said["revalidate_freq"] > LONGEST_REVALIDATION:
         return f"PHP's opcode cache looks at files every {said['revalidate_freq']} s only and cannot be emptied"
     return ""
+
+
+def _is_text(name: str) -> bool:
+    return name == name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _seal(token: str) -> str:

@@ -75,11 +75,13 @@ def run_probes(
     cookies_admin: str = "",
     timeout: float = 20,
     patience: float = 0,
+    first_alone: bool = False,
 ) -> list[dict[str, Any]]:
     """Carry out the probes and return one result for each, in their order.
 
     `log` is {"path", "position"}; without a position, the log is judged from the start of this round on.
-    It is read last: what the other probes made PHP say counts.
+    It is read last: what the other probes made PHP say counts. With `first_alone` the first one has been answered before
+    the others ask: where PHP keeps what it compiled, they find it, instead of each compiling the same files.
     """
     watched = dict(log or {})
     if watched.get("path") and not watched.get("position"):
@@ -87,10 +89,11 @@ def run_probes(
     admin = replace(target, cookies="; ".join(part for part in (target.cookies, cookies_admin) if part))
     around = _Round(target, admin, timeout, patience)
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        asked = [
-            pool.submit(_probe, around, probe, bool(cookies_admin)) if probe["kind"] != "log" else None
-            for probe in probes
-        ]
+        asked = []
+        for probe in probes:
+            asked.append(pool.submit(_probe, around, probe, bool(cookies_admin)) if probe["kind"] != "log" else None)
+            if first_alone and asked[0] is not None:
+                asked[0].result()
         results = [future.result() if future else None for future in asked]
     return [result or _log(watched, probe) for result, probe in zip(results, probes)]
 

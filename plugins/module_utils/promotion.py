@@ -130,7 +130,7 @@ class Promotion:
         freeze.freeze(self.site.root, self.token)
         if not self.baseline["web_server"]["validate_timestamps"]:
             # What the opcode cache holds of another `.maintenance` must not stand for ours.
-            freeze.refresh_opcodes(self.site)
+            freeze.refresh_opcodes(self.site, [freeze.MARKER])
         with self.timed("drain"):
             freeze.drain(self.database)
         with self.timed("bring_up_to_date"):
@@ -157,7 +157,7 @@ class Promotion:
         with self.timed("exchange"):
             tree.exchange(self.site.root, self.tree)
         with self.timed("refresh_opcodes"):
-            freeze.refresh_opcodes(self.site)
+            freeze.refresh_opcodes(self.site, self.touched)
         if self._needs_migration():
             with self.timed("migrate"):
                 place = wordpress.production(self.site, self.site.run_folder(self.run), self.token)
@@ -332,7 +332,8 @@ def back(promotion: Promotion, session: ContextManager[str]) -> dict[str, Any]:
         if os.stat(site.root).st_ino == journal["new"]:
             freeze.freeze(promotion.tree, promotion.token)
             with contextlib.suppress(FreezeError):
-                freeze.drain(database)
+                # This process has kept everybody out since its own drain; another one cannot know since when.
+                freeze.drain(database, quiet=0.0 if promotion.frozen_at else freeze.QUIET_SECONDS)
             tree.exchange(site.root, promotion.tree)
         if journal["copies"]:
             evidence["tables_back"] = database.put_back(journal["copies"], journal["known"], promotion.prefix)
@@ -342,7 +343,7 @@ def back(promotion: Promotion, session: ContextManager[str]) -> dict[str, Any]:
                 name for name in journal["sums"] if now.get(name) != journal["sums"][name]
             )
         try:
-            freeze.refresh_opcodes(site)
+            freeze.refresh_opcodes(site, promotion.touched)
         except FreezeError as error:
             evidence["opcodes"] = str(error)
     with session as cookies:

@@ -298,10 +298,19 @@ ONE_TIME = r"""<?php
 header('Content-Type: application/json');
 header('Cache-Control: no-store');
 if (!hash_equals('%(seal)s', hash('sha256', (string) ($_SERVER['HTTP_X_UPKEEP_TOKEN'] ?? '')))) { http_response_code(404); exit; }
-$reset = isset($_GET['reset']) && function_exists('opcache_reset') ? @opcache_reset() : null;
 $told = function_exists('opcache_get_configuration') ? (@opcache_get_configuration()['directives'] ?? []) : [];
 // Where opcache.restrict_api shuts us out it tells nothing, and neither must that pass for a cache that is off.
 $cache = function ($name) use ($told) { return $told["opcache.$name"] ?? ini_get("opcache.$name"); };
+$reset = null;
+if (isset($_GET['reset']) && function_exists('opcache_reset')) {
+    // Without a look at timestamps, the cache may hold old code of any file. With one, all but these are as on disk.
+    $changed = $cache('validate_timestamps') ? json_decode((string) @file_get_contents(substr(__FILE__, 0, -4) . '.json')) : null;
+    $reset = is_array($changed) ? true : @opcache_reset();
+    foreach (is_array($changed) ? $changed : [] as $path) {
+        $file = __DIR__ . '/' . $path;
+        $reset = (@opcache_invalidate($file, true) || !file_exists($file)) && $reset;
+    }
+}
 echo json_encode([
     'php' => PHP_VERSION, 'sapi' => PHP_SAPI, 'user' => function_exists('posix_geteuid') ? posix_geteuid() : null,
     'error_log' => (string) ini_get('error_log'), 'log_errors' => (bool) ini_get('log_errors'), 'memory_limit' => ini_get('memory_limit'),

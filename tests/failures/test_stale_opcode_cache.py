@@ -11,10 +11,10 @@ from tests.pipeline import WHOLE, Site, php_settings
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture
-def no_timestamps(site: Site) -> Iterator[None]:
-    """Let the host's PHP look at each file once and never again."""
-    with php_settings(site.host, "opcache.enable=1\nopcache.validate_timestamps=0", "fpm"):
+@pytest.fixture(params=["validate_timestamps=0", "revalidate_freq=60"])
+def forgetful(site: Site, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the host's PHP look at each file once and never again, or not for a minute."""
+    with php_settings(site.host, f"opcache.enable=1\nopcache.{request.param}", "fpm"):
         yield
 
 
@@ -23,7 +23,7 @@ def master(site: Site) -> str:
     return site.host.run(["sh", "-c", "ps -o pid=,lstart= -p $(pgrep -o php-fpm)"], check=True).stdout
 
 
-def test_stale_opcode_cache(site: Site, no_timestamps: None) -> None:
+def test_stale_opcode_cache(site: Site, forgetful: None) -> None:
     site.serves("1.0")
     plugin = site.root / "wp-content" / "plugins" / "lab-banner" / "lab-banner.php"
     good = plugin.read_text(encoding="utf-8")
