@@ -63,6 +63,7 @@ def _store(contract: Contract, site: Site) -> dict[str, Json]:
         "bucket": store.bucket,
         "region": store.region,
         "prefix": f"{contract.client.id}/{site.name}",
+        "lock_days": store.lock_days,
     }
 
 

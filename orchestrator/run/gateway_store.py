@@ -23,6 +23,7 @@ PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*")
 SNAPSHOT = re.compile(r"[0-9a-f]{64}")
 ABSENT = ("404", "NoSuchKey", "NotFound")
 NO_BUCKET = "NoSuchBucket"
+BLOCK = 1 << 20
 LARGEST_MANIFEST = 64 * 1024 * 1024
 
 Result = TypeVar("Result")
@@ -65,12 +66,21 @@ class Shelf:
     """Where a repository's objects lie. The keys of the store are known here and nowhere else."""
 
     def __init__(
-        self, *, endpoint: str, bucket: str, region: str, prefix: str, access_key: str, secret_key: str
+        self,
+        *,
+        endpoint: str,
+        bucket: str,
+        region: str,
+        prefix: str,
+        access_key: str,
+        secret_key: str,
+        lock_days: int = 0,
     ) -> None:
         if PREFIX.fullmatch(prefix) is None:
             raise StoreError(f"the store's prefix must be <client>/<site>, not {prefix!r}")
         self.bucket = bucket
         self.prefix = prefix
+        self._locks = lock_days > 0
         self._client: Any = _session().create_client(
             "s3",
             endpoint_url=endpoint,
@@ -155,7 +165,7 @@ class Shelf:
         return _named(body)
 
     def make_bucket(self) -> None:
-        """Make the bucket where there is none."""
+        """Make the bucket where there is none. Raises StoreError where it has to lock: not every bucket can."""
 
         def make() -> None:
             try:
@@ -163,13 +173,21 @@ class Shelf:
             except ClientError as error:
                 if _code(error) not in (*ABSENT, NO_BUCKET):
                     raise
+                if self._locks:
+                    raise StoreError(
+                        f"there is no bucket {self.bucket}, and the contract promises a lock:"
+                        f" type upkeep store init {self.prefix.partition('/')[0]}"
+                    ) from error
                 self._client.create_bucket(Bucket=self.bucket)
 
         self._done(make)
 
     def _put(self, key: str, body: bytes | IO[bytes], sha256: str) -> None:
-        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
-        self._done(lambda: self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ChecksumSHA256=checksum))
+        more = {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
+        if self._locks:
+            # Stores that lock take nothing without the MD5, and not all of them take another checksum for it.
+            more["ContentMD5"] = base64.b64encode(_md5(body)).decode()
+        self._done(lambda: self._client.put_object(Bucket=self.bucket, Key=key, Body=body, **more))
 
     def _pages(self, start: str) -> Iterator[Mapping[str, Any]]:
         pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start))
@@ -201,6 +219,17 @@ class Shelf:
 def _session() -> Any:
     # Not through boto3 itself: it costs a quarter more to start, and one client is all that is wanted.
     return botocore.session.get_session()
+
+
+def _md5(body: bytes | IO[bytes]) -> bytes:
+    if isinstance(body, bytes):
+        return hashlib.md5(body, usedforsecurity=False).digest()
+    digest = hashlib.md5(usedforsecurity=False)
+    start = body.tell()
+    while piece := body.read(BLOCK):
+        digest.update(piece)
+    body.seek(start)
+    return digest.digest()
 
 
 def _code(error: ClientError) -> str:

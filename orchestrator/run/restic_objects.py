@@ -34,6 +34,8 @@ UINT32 = 1 << 32
 # restic begins another index after 50,000 blobs, about 8 MB. A small object that unpacks to all memory is a joke.
 LARGEST_PLAIN = 32 * 1024 * 1024
 LARGEST_SCRYPT = 256 * 1024 * 1024
+# Bytes that are gone through: restic's lanes have 32 MiB each, and one takes a tenth of a second at most.
+LONGEST_SCRYPT = 2048 * 1024 * 1024
 
 
 class Malformed(Exception):
@@ -153,8 +155,12 @@ def _check_blob(blob: Any, size: int) -> None:
 
 
 def _affordable(cost: int, block: int, lanes: int) -> bool:
+    # restic fits the lanes to the machine that makes the key, so that half a second goes by: a fast one has many of
+    # them. They cost time one after the other, and the memory of one.
     power_of_two = cost > 1 and cost & (cost - 1) == 0
-    return power_of_two and 0 < block <= 64 and 0 < lanes <= 64 and 128 * cost * block * lanes <= LARGEST_SCRYPT
+    memory = 128 * cost * block
+    sizes = power_of_two and 0 < block <= 64 and 0 < lanes <= 64
+    return sizes and memory <= LARGEST_SCRYPT and memory * lanes <= LONGEST_SCRYPT
 
 
 def _decompressed(packed: bytes) -> bytes:

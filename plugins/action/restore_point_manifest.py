@@ -6,6 +6,8 @@ A module for it would have to be built for the controller, and a Python started:
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -98,12 +100,14 @@ class Bucket:
         )
 
     def make(self) -> None:
-        """Make the bucket where there is none."""
+        """Make the bucket where there is none. Raises PointError where the contract promises a lock."""
         try:
             self._client.head_bucket(Bucket=self.store.bucket)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ABSENT:
                 raise
+            if self.store.lock_days:
+                raise PointError(self.store.unmade) from error
             self._client.create_bucket(Bucket=self.store.bucket)
 
     def ids(self) -> list[str]:
@@ -129,8 +133,14 @@ class Bucket:
     def write(self, point: str, manifest: dict[str, Any]) -> None:
         """Write a manifest and read it back."""
         body = json.dumps(manifest, indent=1, sort_keys=True).encode()
+        # Stores that lock take no object without it.
+        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         self._client.put_object(
-            Bucket=self.store.bucket, Key=self.store.key(point), Body=body, ContentType="application/json"
+            Bucket=self.store.bucket,
+            Key=self.store.key(point),
+            Body=body,
+            ContentMD5=md5,
+            ContentType="application/json",
         )
         if self.read(point) != manifest:
             raise PointError("the store gives back another manifest than it was given")

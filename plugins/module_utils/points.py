@@ -25,6 +25,7 @@ STORE_OPTIONS = {
     "bucket": {"type": "str", "required": True},
     "region": {"type": "str", "default": "us-east-1"},
     "prefix": {"type": "str", "required": True},
+    "lock_days": {"type": "int", "default": 0},
 }
 
 
@@ -34,12 +35,16 @@ class PointError(Exception):
 
 @dataclass(frozen=True)
 class Store:
-    """Where a site's restore points lie: one bucket, one prefix for each site."""
+    """Where a site's restore points lie: one bucket, one prefix for each site.
+
+    `lock_days` is what the contract promises: for so long after it was written nobody removes an object.
+    """
 
     endpoint: str
     bucket: str
     region: str
     prefix: str
+    lock_days: int = 0
 
     @classmethod
     def from_parameters(cls, given: Mapping[str, Any]) -> Store:
@@ -53,12 +58,25 @@ class Store:
             raise PointError(f"{bucket!r} cannot be the name of a bucket")
         if not PREFIX.match(prefix):
             raise PointError(f"the store's prefix must be <client>/<site>, not {prefix!r}")
-        return cls(endpoint, bucket, str(given.get("region") or "us-east-1"), prefix)
+        region, lock_days = str(given.get("region") or "us-east-1"), int(given.get("lock_days") or 0)
+        return cls(endpoint, bucket, region, prefix, lock_days)
 
     @property
     def repository(self) -> str:
         """restic's name for the repository of this site."""
         return f"s3:{self.endpoint}/{self.bucket}/{self.prefix}/restic"
+
+    @property
+    def client(self) -> str:
+        """The client whose store it is."""
+        return self.prefix.partition("/")[0]
+
+    @property
+    def unmade(self) -> str:
+        """What to say of a bucket that is missing and may not be made on the way."""
+        # Most stores lock only in a bucket that was made for it: one that is made just so breaks the promise for good.
+        why = f", and the contract promises a lock of {self.lock_days} days" if self.lock_days else ""
+        return f"there is no bucket {self.bucket}{why}: type upkeep store init {self.client}"
 
     @property
     def points(self) -> str:

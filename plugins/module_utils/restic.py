@@ -7,12 +7,16 @@ Exit codes mean more from 0.17 on; before, every failure is a 1 and the text has
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
+import socket
 import stat
+import time
 from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping
+from urllib.parse import urlsplit
 
 from . import command
 from .points import Store
@@ -20,12 +24,16 @@ from .points import Store
 FULL_ID = re.compile(r"^[0-9a-f]{64}\Z")
 GRACE = 10.0
 SHORT = 300.0
+# Seconds for an answer, and between two questions: a store that is only busy says so and answers the next.
+ASKED = 15.0
+PAUSES = (1.0, 3.0)
 
 OK = "ok"
 INCOMPLETE = "incomplete"
 NO_REPOSITORY = "no repository"
 NO_BUCKET = "no bucket"
 LOCKED = "locked"
+AWAY = "store away"
 WRONG_PASSWORD = "wrong password"  # noqa: S105 - the name of a failure
 FAILED = "failed"
 
@@ -100,6 +108,7 @@ class Repository:
     location: str = ""
     may_make_bucket: bool = True
     through_gateway: bool = False
+    unmade: str = ""
 
     def version(self) -> str:
         """Return restic's own version, such as 0.14.0."""
@@ -167,7 +176,7 @@ class Repository:
 
     def _init(self, missing: ResticError) -> None:
         if missing.kind == NO_BUCKET and not self.may_make_bucket:
-            raise missing
+            raise ResticError(self.unmade or str(missing), NO_BUCKET) from missing
         done = self._start(["init"], SHORT)
         # Somebody else may have made it in the meantime.
         if done.code != 0 and "already" not in done.err:
@@ -184,6 +193,12 @@ class Repository:
         kind = meaning(done)
         if kind == OK or (kind == INCOMPLETE and arguments[0] == "backup"):
             return done
+        if kind == LOCKED:
+            raise ResticError(
+                f"somebody is at work in the repository ({said(done.err)}). Try again later: a lock that nobody"
+                " renews counts no more after half an hour",
+                kind,
+            )
         raise ResticError(f"restic {arguments[0]} failed ({kind}): {said(done.err)}", kind)
 
     def _start(self, arguments: list[str], timeout: float) -> command.Finished:
@@ -208,7 +223,7 @@ def opened(
         "RESTIC_CACHE_DIR": cache,
         "RESTIC_PROGRESS_FPS": "0.1",
     }
-    return Repository(program, secrets, store.repository, make_bucket)
+    return Repository(program, secrets, store.repository, make_bucket and not store.lock_days, unmade=store.unmade)
 
 
 def through(program: str, url: str, *, password: str, cache: str) -> Repository:
@@ -229,6 +244,7 @@ def chosen(program: str, store: Store, given: Mapping[str, Any], *, cache: str, 
         return through(program, given["gateway"], password=given["password"], cache=cache)
     if not given["access_key"] or not given["secret_key"]:
         raise ResticError("neither the address of a gateway nor the keys of the store were handed in")
+    reach(store)
     return opened(
         program,
         store,
@@ -238,6 +254,36 @@ def chosen(program: str, store: Store, given: Mapping[str, Any], *, cache: str, 
         cache=cache,
         make_bucket=make_bucket,
     )
+
+
+def reach(store: Store) -> None:
+    """Raise ResticError when the store answers nothing, or only that it cannot: restic itself would try for hours."""
+    reason = ""
+    for pause in (0.0, *PAUSES):
+        time.sleep(pause)
+        try:
+            status = _status(store.endpoint)
+            if status < 500:
+                return
+            reason = f"it answers {status}"
+        except socket.timeout:
+            reason = f"no answer within {ASKED:.0f} s"
+            break
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+    raise ResticError(f"the store {store.endpoint} is away: {reason}. Type: upkeep store check {store.client}", AWAY)
+
+
+def _status(endpoint: str) -> int:
+    """Ask for nothing in particular. Without a proxy and without following anybody, as restic does."""
+    parts = urlsplit(endpoint)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(str(parts.hostname), parts.port, timeout=ASKED)
+    try:
+        connection.request("HEAD", "/")
+        return int(connection.getresponse().status)
+    finally:
+        connection.close()
 
 
 def meaning(done: command.Finished) -> str:

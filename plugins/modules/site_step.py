@@ -78,6 +78,7 @@ options:
       bucket: {description: The client's bucket., type: str, required: true}
       region: {description: Region that requests are signed for., type: str, default: us-east-1}
       prefix: {description: Client and site with a slash between., type: str, required: true}
+      lock_days: {description: For how many days the contract promises a lock., type: int, default: 0}
   gateway:
     description: Address of a gateway, as M(store_gateway) returns it. With it the host needs no key of the store.
     type: str

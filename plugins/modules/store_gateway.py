@@ -52,6 +52,7 @@ options:
       bucket: {description: The client's bucket., type: str, required: true}
       region: {description: Region that requests are signed for., type: str, default: us-east-1}
       prefix: {description: "<client>/<site>", type: str, required: true}
+      lock_days: {description: For how many days the contract promises that nobody removes an object., type: int, default: 0}
   access_key:
     description: Key of the store. It stays on the controller.
     type: str
@@ -62,7 +63,7 @@ options:
     description: Password of the restic repository. The gateway looks with it at what the host sends.
     type: str
   create_bucket:
-    description: Whether a missing bucket may be made.
+    description: Whether a missing bucket may be made. One that has to lock is made by C(upkeep store init) only.
     type: bool
     default: false
   budget:

@@ -43,6 +43,7 @@ def test_the_sample_gives_these_variables():
             "bucket": "upkeep-example",
             "region": "us-east-1",
             "prefix": "example/shop",
+            "lock_days": 0,
         },
         "cms_update_policy": {"core": "major", "plugins": "all", "themes": "all"},
         "cms_update_holds": [],

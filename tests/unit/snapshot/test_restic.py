@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from plugins.module_utils import restic
 from plugins.module_utils.command import Finished
 from plugins.module_utils.points import Store
 from plugins.module_utils.restic import Incomplete, Node, Repository, ResticError
+from tests.front import front
 
 FULL = "8ec2a5e21f9f1cd426c7350cec4b5848a8fb442479506b0fd8c03b0b5c6ab8e8"
 SUMMARY = json.dumps({"message_type": "summary", "snapshot_id": FULL[:8]})
@@ -58,9 +60,9 @@ class Fake:
         """Return the arguments of every call."""
         return [path.read_text().splitlines() for path in sorted(self.folder.glob("called.*"))]
 
-    def repository(self, *, make_bucket: bool = True) -> Repository:
+    def repository(self, *, make_bucket: bool = True, lock_days: int = 0) -> Repository:
         """Return a repository that this program stands for."""
-        store = Store("http://127.0.0.1", "bucket", "us-east-1", "c/s")
+        store = Store("http://127.0.0.1", "bucket", "us-east-1", "c/s", lock_days)
         return restic.opened(
             str(self.path), store, access_key="THE-ACCESS", secret_key="THE-SECRET", password="THE-PASSWORD",
             cache=str(self.folder / "cache"), make_bucket=make_bucket,
@@ -120,9 +122,45 @@ def test_a_store_that_is_away_or_refuses_is_not_taken_for_an_empty_one(fake: Fak
 def test_a_missing_bucket_is_not_made_when_that_is_not_wanted(fake: Fake) -> None:
     fake.answer(1, err=NO_BUCKET)
 
-    with pytest.raises(ResticError, match="bucket does not exist"):
+    with pytest.raises(ResticError, match="there is no bucket bucket: type upkeep store init c"):
         take(fake.repository(make_bucket=False))
     assert [call[0] for call in fake.calls] == ["backup"]
+
+
+def test_a_bucket_that_is_to_lock_is_not_made_by_a_restic_that_knows_nothing_of_it(fake: Fake) -> None:
+    fake.answer(1, err=NO_BUCKET)
+
+    with pytest.raises(ResticError, match="the contract promises a lock of 30 days: type upkeep store init c"):
+        take(fake.repository(lock_days=30))
+    assert [call[0] for call in fake.calls] == ["backup"]
+
+
+def the_store(endpoint: str) -> Store:
+    return Store(endpoint, "bucket", "us-east-1", "c/s")
+
+
+def test_a_store_that_is_only_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restic, "PAUSES", (0.01, 0.01))
+    answers = [503, 503, 403]
+    with front("http://127.0.0.1:9") as store:
+        store.rule = lambda *_: answers.pop(0)
+        restic.reach(the_store(store.endpoint))
+    assert answers == []
+
+
+def test_a_store_that_is_away_is_said_before_restic_tries_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restic, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(restic, "ASKED", 0.2)
+    with front("http://127.0.0.1:9") as store:
+        store.rule = lambda *_: 503
+        with pytest.raises(ResticError, match=r"is away: it answers 503. Type: upkeep store check c") as refused:
+            restic.reach(the_store(store.endpoint))
+        assert refused.value.kind == restic.AWAY
+        assert len(store.seen) == 3
+    with pytest.raises(ResticError, match=r"is away: .*refused"):
+        restic.reach(the_store(store.endpoint))
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ResticError, match="no answer within"):
+        restic.reach(the_store(f"http://127.0.0.1:{silent.getsockname()[1]}"))
 
 
 @pytest.mark.parametrize("code", [1, 11])
