@@ -24,7 +24,7 @@ from orchestrator.run.store import KEYS
 # The key of the bucket's owner: it never leaves the controller. Without it the hosts' key has to do everything.
 OWNER_KEYS = ("upkeep_store_access_key", "upkeep_store_secret_key")
 PASSWORD = "site_snapshot_password"  # noqa: S105  # the name of a variable
-# With "gateway" the hosts' restic speaks through the controller, and no host is given a key.
+# Unless it is "direct", the hosts' restic speaks through the controller, and no host is given a key.
 TRANSPORT = "site_snapshot_transport"
 
 
@@ -229,7 +229,7 @@ def _secrets(settings: Settings, client: Client, site: str) -> Secrets:
         )
     theirs = Keys(found[KEYS[0]], found[KEYS[1]])
     ours = Keys(found[OWNER_KEYS[0]], found[OWNER_KEYS[1]]) if all(key in found for key in OWNER_KEYS) else theirs
-    return Secrets(ours, None if found.get(TRANSPORT) == "gateway" else theirs, found[PASSWORD])
+    return Secrets(ours, theirs if found.get(TRANSPORT) == "direct" else None, found[PASSWORD])
 
 
 def _ceph_user(client: Client, keys: Keys) -> str:

@@ -104,14 +104,16 @@ def make_manifest(point: str, snapshot: str, **more: Any) -> dict[str, Any]:
 
 
 def write_client(folder: Path, endpoint: str, *, vault: dict[str, str], **store: Any) -> Path:
-    """Make the client `example`, whose store is at `endpoint`."""
+    """Make the client `example`, whose store is at `endpoint`, and whose hosts are given keys: they can be tried then."""
     data = changed(("store",), {"endpoint": endpoint, "bucket": BUCKET, "region": "us-east-1", **store})
     data = changed(("retention",), RETENTION, data)
     client = folder / "inventories" / "example"
     (client / "group_vars" / "all").mkdir(parents=True)
     (client / "contract.yml").write_text(written(data))
     (client / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": {"shop": {"ansible_connection": "local"}}}}))
-    (client / "group_vars" / "all" / "vault.yml").write_text(yaml.safe_dump(vault))
+    (client / "group_vars" / "all" / "vault.yml").write_text(
+        yaml.safe_dump({**vault, "site_snapshot_transport": "direct"})
+    )
     return client
 
 

@@ -257,7 +257,7 @@ def test_one_key_for_everything_is_a_promise_that_nobody_keeps(client: Client):
     assert owner is not None
     vault.write_text(
         f"site_snapshot_access_key: {owner.access}\nsite_snapshot_secret_key: {owner.secret}\n"
-        f"site_snapshot_password: {PASSWORD}\n"
+        f"site_snapshot_password: {PASSWORD}\nsite_snapshot_transport: direct\n"
     )
     said = client.depot.upkeep("store", "init", "example", "--json")
     assert said.code == 12
