@@ -21,7 +21,8 @@ def measure(site: Site, repeat: int) -> list[Row]:
     """Let each of the four do the same update, one after the other, as often as asked."""
     found: dict[str, list[float]] = {}
     ways: dict[str, Callable[[Site], float]] = {
-        "upkeep run": _upkeep, "ansible-playbook": _ansible_only, STOCK: _stock, BARE: _bare,
+        "upkeep run": _upkeep, "upkeep run, direct": _direct(_upkeep), "ansible-playbook, direct": _direct(_ansible_only),
+        STOCK: _stock, BARE: _bare,
     }  # fmt: skip
     for number in range(1, repeat + 1):
         for name, work in ways.items():
@@ -30,7 +31,7 @@ def measure(site: Site, repeat: int) -> list[Row]:
             site.must_have(AFTER)
             found.setdefault(name, []).append(seconds)
             say(f"b, {number} of {repeat}: {name}: {seconds:.2f} CPU s")
-    ours, ansible, stock, bare = (found[name] for name in ways)
+    ours, direct, ansible, stock, bare = (found[name] for name in ways)
     quarter = Goal(ratio_at_most=0.25)
     how = (
         "user and system time of the control group in which the program ran, ssh's kept connections included; one full "
@@ -40,11 +41,27 @@ def measure(site: Site, repeat: int) -> list[Row]:
         Row(PART, "update run: CPU of the controller", "CPU s", ours, stock, STOCK, quarter,
             f"`upkeep run`: contract, plan, ledger, ansible-runner and ansible-playbook; {how}. The peer is "
             "bench/stock.yml with the same ansible.cfg (pipelining, kept connections, no facts)"),
-        Row(PART, "update run, Ansible's part only", "CPU s", ansible, stock, STOCK, quarter,
+        Row(PART, "update run, keys on the host as the peer has them", "CPU s", direct, stock, STOCK, quarter,
+            "the same with `site_snapshot_transport: direct`, without the gateway; " + how),
+        Row(PART, "the same, Ansible's part only", "CPU s", ansible, stock, STOCK, quarter,
             "ours without `upkeep`: the call of ansible-playbook that it makes, with the inventory plugin; " + how),
         Row(PART, "update run: CPU above the floor", "CPU s", ours, bare, BARE, Goal(),
             "for orientation: bench/bare.sh does the same work by a shell over ssh and reports nothing; " + how),
     ]  # fmt: skip
+
+
+def _direct(work: Callable[[Site], float]) -> Callable[[Site], float]:
+    """Let the host have the keys of the store while `work` is done."""
+
+    def done(site: Site) -> float:
+        transport = site.inventory / "group_vars" / "all" / "transport.yml"
+        transport.write_text("---\nsite_snapshot_transport: direct\n", encoding="utf-8")
+        try:
+            return work(site)
+        finally:
+            transport.unlink()
+
+    return done
 
 
 def _upkeep(site: Site) -> float:
