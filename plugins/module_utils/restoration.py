@@ -14,9 +14,10 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import dump, freeze, run_state, table_switch, tree, wordpress
+from . import dump, dump_load, freeze, run_state, table_switch, tree, wordpress
 from .baseline import of_run, probe_production, signed_in
 from .database import Database, DatabaseError, opened
+from .dump_load import LoadError
 from .freeze import FreezeError
 from .interruption import Interrupted, interruptible
 from .promotion import PATIENCE_SECONDS
@@ -59,11 +60,6 @@ class Restoration:
         """Where the restored tree waits, and after the exchange the one before it."""
         return self.folder + self.site.root
 
-    @property
-    def dump(self) -> str:
-        """Where the restored dump lies."""
-        return self.folder + str(self.manifest["dump"]["file"])
-
     def note(self, state: str, **more: Any) -> None:
         """Write the journal: always before the thing that it announces."""
         written = {**self.journal, **more, "state": state}
@@ -86,7 +82,7 @@ def refusals(site: Site, manifest: dict[str, Any]) -> list[str]:
     parent = os.path.dirname(site.root)
     if os.stat(parent).st_dev != os.stat(site.root).st_dev:
         found.append(f"{site.root} is a filesystem of its own, so its tree cannot be exchanged")
-    needed = manifest["files"]["bytes"] + 2 * manifest["dump"]["bytes"] + dump.SPARE_BYTES
+    needed = manifest["files"]["bytes"] + dump_load.needed(manifest["dump"]) + dump.SPARE_BYTES
     free = dump.free(parent)
     if free < needed:
         found.append(f"it needs {needed >> 20} MB beside {site.root} and {free >> 20} MB are free: make room there")
@@ -298,26 +294,13 @@ def recover(restoration: Restoration) -> dict[str, Any]:
 
 def _load(restoration: Restoration, timeout: float) -> dict[str, int]:
     """Load the dump into the staging database and compare every table with the dump and the manifest."""
-    wanted = restoration.manifest["dump"]
-    proof = dump.read(restoration.dump)
-    if proof.sha256 != wanted["sha256"] or proof.bytes != wanted["bytes"] or not proof.end_marker:
-        raise RestoreError("the dump that came back is not the one that was stored")
-    restoration.incoming.empty()
-    dump.load(restoration.incoming, restoration.dump, timeout=timeout)
-    stuck = table_switch.unswitchable(restoration.incoming)
-    if stuck:
-        raise RestoreError(f"this version restores tables only, and the restore point has {', '.join(stuck[:5])}")
     torn = table_switch.crossing(restoration.database, restoration.configuration.prefix)
     if torn:
         raise RestoreError(f"these foreign keys tie the site's tables to others: {', '.join(torn[:5])}")
-    tables = restoration.incoming.tables()
-    if sorted(tables) != sorted(wanted["tables"]):
-        raise RestoreError("the loaded database has other tables than the restore point")
-    rows = dump.count_rows(restoration.incoming, tables)
-    short = [table for table in tables if rows[table] != proof.rows.get(table, rows[table])]
-    if short:
-        raise RestoreError(f"loaded tables have other numbers of rows than the dump: {', '.join(short[:5])}")
-    return rows
+    try:
+        return dump_load.load(restoration.incoming, restoration.manifest["dump"], restoration.folder, timeout=timeout)
+    except LoadError as error:
+        raise RestoreError(str(error)) from error
 
 
 def _still_opens(restoration: Restoration) -> None:

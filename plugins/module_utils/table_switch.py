@@ -17,19 +17,6 @@ WAIT_SECONDS = 30
 KEPT = PUT_AWAY + "restore_"
 
 
-def unswitchable(database: Database) -> list[str]:
-    """Return what a database has that cannot be renamed into another one."""
-    found = []
-    for kind, question in (
-        ("view", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"),
-        ("trigger", "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"),
-        ("routine", "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()"),
-        ("event", "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()"),
-    ):
-        found += [f"{kind} {row[0]}" for row in database.query(question)]
-    return found
-
-
 def crossing(database: Database, prefix: str) -> list[str]:
     """Return the foreign keys between the site's tables and somebody else's: a switch would tear them apart."""
     rows = database.query(
