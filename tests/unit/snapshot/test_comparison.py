@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import restoration, snapshot, tree
+from plugins.module_utils import fetch, snapshot, tree
+from plugins.module_utils.parts import Part
 from plugins.module_utils.restic import Listing, Node
 from plugins.module_utils.site import Site
 
 ROOT = "/srv/shop/htdocs"
+DUMP = {"folder": "/srv/shop/.upkeep/dump", "bytes": 10, "database": "shop", "tables": {"wp_posts": {"bytes": 10}}}
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def nodes(root: Path) -> dict[str, Node]:
 def compared(root: Path, stored: dict[str, Node]) -> list[str]:
     """Compare a restored tree with a snapshot of these nodes."""
     listing = Listing("a" * 64, [], [], {f"{ROOT}/{path}": node for path, node in stored.items()})
-    return restoration.differences(listing, str(root), ROOT, {"files": {"count": 2, "bytes": 6}})
+    return fetch.differences(listing.below(ROOT), str(root), {"count": 2, "bytes": 6})
 
 
 def test_a_file_that_is_in_no_snapshot_is_missed(folder: Path) -> None:
@@ -104,17 +106,17 @@ def site(root: Path) -> Site:
         ({}, ""),
         ({"root": "/srv/other/htdocs"}, "it was taken of /srv/other/htdocs"),
         ({"files": {"count": 2, "bytes": 10**15}}, "MB are free: make room there"),
-        ({"dump": {"bytes": 10**15, "database": "shop"}}, "MB are free: make room there"),
-        ({"dump": {"bytes": 10, "database": "shop_staging"}}, "is production's own database"),
+        ({"dump": {**DUMP, "bytes": 10**15}}, "MB are free: make room there"),
+        ({"dump": {**DUMP, "database": "shop_staging"}}, "is production's own database"),
     ],
 )
 def test_a_restore_point_that_cannot_be_put_here_is_refused(folder: Path, change: dict[str, object], said: str) -> None:
     manifest = {
         "root": str(folder),
         "files": {"count": 2, "bytes": 6},
-        "dump": {"bytes": 10, "database": "shop"},
+        "dump": {**DUMP, "bytes": 10},
         **change,
     }
 
-    assert said in "; ".join(restoration.refusals(site(folder), manifest))
-    assert bool(said) == bool(restoration.refusals(site(folder), manifest))
+    assert said in "; ".join(fetch.refusals(site(folder), manifest, Part()))
+    assert bool(said) == bool(fetch.refusals(site(folder), manifest, Part()))
