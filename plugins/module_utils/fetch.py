@@ -57,8 +57,9 @@ def fetch(
     os.mkdir(folder, 0o700)
     snapshot = manifest["restic"]["snapshot"]
     listing = repository.listing(snapshot)
-    stored = {path: node for path, node in listing.below(site.root).items() if part.files or part.covers(path)}
-    found = part.missing(manifest["dump"]["tables"], stored)
+    there = listing.below(site.root)
+    stored = {path: node for path, node in there.items() if part.files or part.covers(path)}
+    found = part.missing(manifest["dump"]["tables"], there)
     if not found and part.paths:
         found = _no_room(site, sum(node.size for node in stored.values() if node.kind == "file"))
     if found:
