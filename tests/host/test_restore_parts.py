@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,61 @@ def test_what_cannot_be_put_back_alone_is_refused_before_anything_is_touched(
     assert (files(shop), odd(shop)) == (before, rows)
     written(shop, "wp-includes/version.php", code)
     shop.host.sql("DROP TABLE IF EXISTS wp_child, wp_parent")
+
+
+# The database client of this host: when it has renamed tables, the module that called it dies.
+DEADLY = """#!/bin/sh
+asked=$(cat)
+printf '%s' "$asked" | mariadb "$@"
+code=$?
+case $asked in *"RENAME TABLE"*) kill -9 $PPID; sleep 9 ;; esac
+exit $code
+"""
+
+
+def test_a_part_that_was_half_way_when_the_host_died_is_put_back_by_the_recovery(shop: Shop, point: str) -> None:
+    run = "20261122T020000Z-1f0c9a2b"
+    before, orders = files(shop), shop.host.sql("CHECKSUM TABLE wp_orders")
+    sql(shop, "RENAME TABLE ODD TO wp_was_dropped")
+    shop.programs(mariadb=shop.install("/home/shop/client", DEADLY))
+
+    died = shop.play(
+        "restore", check=False, upkeep_point=point, upkeep_run=run,
+        site_snapshot_tables=[TABLE, "wp_orders"], site_snapshot_paths=[PHOTO],
+    )  # fmt: skip
+    assert died.code != 0
+    assert (shop.host.fetch("/").status, note(shop)) == (503, "tea")
+    shop.programs(mariadb="mariadb")
+    recovered = shop.play("recover", upkeep_run=run)
+
+    assert "state: put-back" in recovered.text
+    assert shop.host.fetch("/lab-post-1/").status == 200
+    assert (files(shop), shop.host.sql("CHECKSUM TABLE wp_orders")) == (before, orders)
+    assert TABLE not in shop.host.sql("SHOW TABLES")
+    sql(shop, "RENAME TABLE wp_was_dropped TO ODD")
+
+
+def test_a_restore_is_refused_while_another_run_has_the_site_and_for_a_point_of_another_site(
+    shop: Shop, manifest: dict[str, Any]
+) -> None:
+    before, rows = files(shop), odd(shop)
+    lease = shop.workshop / "lease.json"
+    lease.write_text(json.dumps({"run": "20261122T020000Z-00000000", "since": 0, "expires": time.time() + 600}))
+    busy = shop.play("restore", check=False, upkeep_point=manifest["point"], site_snapshot_only="files")
+    assert "outcome: busy" in busy.text
+    assert "run 20261122T020000Z-00000000 has this site until" in re.sub(r"\s+", " ", busy.text)
+    lease.unlink()
+
+    path = shop.store / "points" / f"{manifest['point']}.json"
+    text = path.read_text()
+    # As many bytes as before: the lab's store remembers the size of what it has given out.
+    path.write_text(text.replace('"site": "shop"', '"site": "blog"'))
+    other = shop.play("restore", check=False, upkeep_point=manifest["point"], site_snapshot_tables=["wp_posts"])
+    path.write_text(text)
+
+    assert "outcome: refused" in other.text
+    assert "it is for site 'blog', not 'shop'" in re.sub(r"\s+", " ", other.text)
+    assert (files(shop), odd(shop)) == (before, rows)
 
 
 def test_a_restore_point_of_before_gives_one_table_too(shop: Shop, manifest: dict[str, Any], point: str) -> None:
