@@ -19,13 +19,19 @@ from orchestrator.cli_options import (
     CODES,
     HERE,
     AskDuty,
+    AskOnly,
     Content,
     Inventories,
     Json,
     LedgerUrl,
     Name,
+    OtherVersion,
+    Paths,
     Program,
+    RestoredPoint,
+    RestoredSite,
     Sites,
+    Tables,
     Vault,
 )
 from orchestrator.cli_run import Settings
@@ -257,10 +263,12 @@ def points(
 @app.command()
 def restore(
     client: Name,
-    site: Annotated[str, typer.Option("--site", metavar="SITE", help="The site to restore.")],
-    point: Annotated[
-        str, typer.Option("--point", metavar="ID", help="The restore point, as `upkeep points` shows it.")
-    ],
+    site: RestoredSite,
+    point: RestoredPoint,
+    only: AskOnly = None,
+    tables: Tables = None,
+    paths: Paths = None,
+    accept_other_version: OtherVersion = False,
     sure: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")] = False,
     inventories: Inventories = HERE,
     ledger: LedgerUrl = "",
@@ -269,19 +277,25 @@ def restore(
     program: Program = "",
     as_json: Json = False,
 ) -> None:
-    """Put a restore point in the place of production: files and database together.
+    """Put a restore point in the place of production: files and database together, or only a part of it.
 
-    What visitors wrote since that moment is lost; on a terminal you are asked first.
+    What visitors wrote there since that moment is lost; on a terminal you are asked first. What is not asked for stays
+    as it is.
 
-    Example: `upkeep restore acme --site shop --point 20261122T020000Z-1f0c9a2b`
+    Examples: `upkeep restore acme --site shop --point 20261122T020000Z-1f0c9a2b` · the same with `--only files` ·
+    `--table wp_posts --table wp_postmeta` · `--path wp-content/uploads/2026/11`
     """
     settings = settings_of(inventories, ledger, as_json, vault, content, program)
     if not ID.fullmatch(point):
         raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client} --site {site}")
     known = cli_run.read_client(settings, client)
-    planned = cli_run.restore_plan(settings, known, site, point)
+    part = cli_run.restored_part(
+        known, site, point, only=only or "", tables=tables or (), paths=paths or (), accept=accept_other_version
+    )
+    planned = cli_run.restore_plan(settings, known, site, point, part)
     if sys.stdin.isatty() and not sure and not as_json:
-        typer.confirm(f"Replace production of {client}/{site} by restore point {point}?", abort=True)
+        question = screen.safe(f"Replace {part.words()} of {client}/{site} by that of restore point {point}?")
+        typer.confirm(question, abort=True)
     _end(settings, cli_run.carry_out_plan(settings, known, planned))
 
 

@@ -54,4 +54,25 @@ class AskedDuty(StrEnum):
     UPDATE = "update"
 
 
+class AskedPart(StrEnum):
+    """The halves of a restore point."""
+
+    FILES = "files"
+    DATABASE = "database"
+
+
+RestoredSite = Annotated[str, typer.Option("--site", metavar="SITE", help="The site to restore.")]
+RestoredPoint = Annotated[
+    str, typer.Option("--point", metavar="ID", help="The restore point, as `upkeep points` shows it.")
+]
+AskOnly = Annotated[AskedPart | None, typer.Option("--only", help="Only the files, or only the database.")]
+Tables = Annotated[list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table. May be repeated.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Option("--path", metavar="PATH", help="Only this file or folder below the site's folder. May be repeated."),
+]
+OtherVersion = Annotated[
+    bool,
+    typer.Option("--accept-other-version", help="A part of it, although WordPress has another version now."),
+]
 AskDuty = Annotated[AskedDuty | None, typer.Option("--duty", help="Without it: update, if it was promised.")]

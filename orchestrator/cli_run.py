@@ -19,7 +19,9 @@ from orchestrator.contract.load import contract_digest, find_client, load_contra
 from orchestrator.contract.model import Contract, Hold
 from orchestrator.errors import Refused, UpkeepError, Usage
 from orchestrator.ledger.ledger import Ledger, ledger_file, open_ledger, peek
+from orchestrator.plan.part import Part, ask_part
 from orchestrator.plan.plan import (
+    WHOLE,
     Duty,
     Plan,
     SiteRun,
@@ -87,7 +89,9 @@ def read_client(settings: Settings, client: str) -> Client:
     return Client(contract, digest)
 
 
-def planned(settings: Settings, client: Client, sites: Sequence[str], duty: Duty | None, point: str = "") -> Plan:
+def planned(
+    settings: Settings, client: Client, sites: Sequence[str], duty: Duty | None, point: str = "", part: Part = WHOLE
+) -> Plan:
     """Plan for a client. Reads the ledger's holds if there is a ledger; makes nothing."""
     chosen = choose_duty(client.contract, duty)
     names = choose_sites(client.contract, sites)
@@ -99,7 +103,9 @@ def planned(settings: Settings, client: Client, sites: Sequence[str], duty: Duty
     finally:
         if ledger is not None:
             ledger.close()
-    return make_plan(client.contract, client.digest, made=now, duty=chosen, ids=ids, holds=holds, point=point)
+    return make_plan(
+        client.contract, client.digest, made=now, duty=chosen, ids=ids, holds=holds, point=point, part=part
+    )
 
 
 def planned_before(settings: Settings, file: Path) -> tuple[Client, Plan]:
@@ -188,9 +194,24 @@ def carry_on(settings: Settings, client: str) -> list[Answer]:
     return answers
 
 
-def restore_plan(settings: Settings, client: Client, site: str, point: str) -> Plan:
-    """Plan a restore."""
-    return planned(settings, client, [site], Duty.RESTORE, point)
+def restored_part(
+    client: Client, site: str, point: str, *, only: str, tables: Sequence[str], paths: Sequence[str], accept: bool
+) -> Part:
+    """Return the part of a restore point that was asked for. Raises Usage for what cannot be one."""
+    choose_sites(client.contract, [site])
+    return ask_part(
+        only=str(only),
+        tables=tables,
+        paths=paths,
+        root=client.contract.site(site).production.root,
+        accept_other_version=accept,
+        again=f"upkeep restore {client.id} --site {site} --point {point}",
+    )
+
+
+def restore_plan(settings: Settings, client: Client, site: str, point: str, part: Part = WHOLE) -> Plan:
+    """Plan a restore, of the whole restore point or a part of it."""
+    return planned(settings, client, [site], Duty.RESTORE, point, part)
 
 
 def _answer(settings: Settings, client: str, site: str, duty: str, work: Callable[[], Result]) -> Answer:

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.contract.model import Contract, Hold, Policy, Window
 from orchestrator.errors import Refused, Usage
+from orchestrator.plan.part import Part
 from orchestrator.plan.step import Step, step
 from orchestrator.plan.variables import place_variables
 
@@ -21,6 +22,7 @@ ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 KINDS = ("core", "plugin", "theme")
+WHOLE = Part()
 
 
 class Duty(StrEnum):
@@ -126,6 +128,7 @@ def make_plan(
     ids: Mapping[str, str],
     holds: Mapping[str, Sequence[Hold]],
     point: str = "",
+    part: Part = WHOLE,
 ) -> Plan:
     """Plan one run for each site in `ids` (site → run id). The restore point of a run is named like the run.
 
@@ -145,7 +148,7 @@ def make_plan(
                 serves=(Duty.BACKUP,) if duty is Duty.UPDATE and contract.scope.backup is not None else (),
                 promised=_promised(contract, duty),
                 batches=tuple(tuple(step(each, host) for each in batch) for batch in BATCHES[duty]),
-                variables=_run_variables(run, point or run, duty, holds.get(name, ())),
+                variables={**_run_variables(run, point or run, duty, holds.get(name, ())), **part.variables()},
             )
         )
     return Plan(contract.client.id, digest, made, tuple(runs))

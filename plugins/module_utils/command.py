@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
+import select
 import signal
 import subprocess
+import tempfile
+import time
 from dataclasses import dataclass
+from typing import Callable
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+F_SETPIPE_SZ = 1031  # linux/fcntl.h; Python knows it from 3.10 on
+PIPE_BYTES = 1 << 20
+LONGEST_COMPLAINT = 1 << 16
 _LIBC = ctypes.CDLL(None)
 
 
@@ -107,6 +115,40 @@ def run(
     if check and finished.code != 0:
         raise CommandFailed(f"{name} ended with exit code {finished.code}: {last_line(finished.err)}")
     return finished
+
+
+def stream(argv: list[str], *, timeout: float, take: Callable[[bytes], None], grace: float = 0.0) -> Finished:
+    """Run one program and hand what it prints to `take` while it runs, however much that is. Finished.out stays empty.
+
+    Raises CommandFailed when it cannot be started or does not end within `timeout` seconds; its exit code is the
+    caller's to judge.
+    """
+    name = os.path.basename(argv[0])
+    late = CommandFailed(f"{name} did not end within {timeout:g} s")
+    deadline = time.monotonic() + timeout
+    # A file: nobody reads its complaints meanwhile, and a pipe would fill up.
+    with tempfile.TemporaryFile() as said:
+        process = start(argv, stdout=subprocess.PIPE, stderr=said.fileno())
+        try:
+            pipe = process.stdout.fileno()  # type: ignore[union-attr]
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(pipe, F_SETPIPE_SZ, PIPE_BYTES)
+            ready = select.poll()
+            ready.register(pipe, select.POLLIN)
+            while True:
+                if not ready.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                    raise late
+                block = os.read(pipe, PIPE_BYTES)
+                if not block:
+                    break
+                take(block)
+            code = process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise late from None
+        finally:
+            _stop(process, grace)
+        said.seek(max(0, said.seek(0, os.SEEK_END) - LONGEST_COMPLAINT))
+        return Finished(code, "", said.read().decode("utf-8", "replace"))
 
 
 def _stop(process: subprocess.Popen[bytes], grace: float) -> None:

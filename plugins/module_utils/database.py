@@ -240,8 +240,17 @@ class Database:
         ]
 
     def load_arguments(self) -> list[str]:
-        """Return the client command that loads a dump; it stops at the first statement that fails."""
-        return [self.client, "--defaults-file=" + self.options, "--max-allowed-packet=1G", self.name]
+        """Return the client command that loads a dump; it stops at the first statement that fails.
+
+        In binary mode the client knows no commands but DELIMITER, so nothing in a dump can make it start a program.
+        """
+        return [
+            self.client,
+            "--defaults-file=" + self.options,
+            "--max-allowed-packet=1G",
+            "--binary-mode",
+            self.name,
+        ]
 
     def other_connections(self) -> int:
         """Return how many other connections the site's account has open in this database: requests still at work."""

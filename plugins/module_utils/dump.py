@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import command
-from .database import END_MARKER, PUT_ASIDE, PUT_AWAY, Database, DatabaseError, quoted
+from .database import END_MARKER, OURS, PUT_ASIDE, PUT_AWAY, Database, DatabaseError, quoted
+from .dump_files import DumpFile, overall
+from .dump_stream import BLOCK, Reader, StreamError, Writer
 from .tree import remove
 
-BLOCK = 1 << 20
-LONGEST_HEADER = 256
 SPARE_BYTES = 32 << 20
 FORGIVEN_ROWS = 100
-
-# At the beginning of a line and nowhere else: values have their line ends escaped. What follows the rows of a table
-# ends it too: the body of a trigger may look like anything.
-_HEADERS = re.compile(
-    rb"\n(?:CREATE TABLE `((?:[^`\n]|``){1,64})` \(|INSERT INTO `((?:[^`\n]|``){1,64})` VALUES(\n)?|UNLOCK TABLES|/\*!)"
-)
-_ROW = b"\n("
+LONGEST_LINE = 200
+# The first line of a dump by a newer MariaDB: its client leaves out dangerous commands from there on, and any other
+# client takes it for a statement that fails (wp-cli/db-command issue 258).
+SANDBOX = b"/*M!999999\\- enable the sandbox mode */"
 
 
 class DumpError(Exception):
@@ -43,27 +39,52 @@ class Proof:
     end_marker: bool
     tables: list[str]
     rows: dict[str, int]
+    strays: list[str] = field(default_factory=list)
+    triggers: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Dump:
-    """A dump on disk with its proof."""
+    """A dump on disk with its proof: one file for each table, and up to two for what is no table."""
 
-    path: str
+    folder: str
     exit_codes: dict[str, int]
     proof: Proof
-    tables: dict[str, dict[str, int]]
+    rows: dict[str, int]
+    files: dict[str, DumpFile]
+    others: dict[str, DumpFile]
+    not_transactional: list[str]
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file by its path on this host."""
+        files = [*self.files.values(), *self.others.values()]
+        return {os.path.join(self.folder, each.file): each.bytes for each in files}
 
     def evidence(self) -> dict[str, Any]:
         """Return what a manifest says about the dump."""
         return {
-            "file": self.path,
+            "folder": self.folder,
             "exit_codes": self.exit_codes,
             "end_marker": self.proof.end_marker,
-            "tables": self.tables,
+            "tables": {
+                table: {"rows": self.rows[table], **self.files[table].evidence()} for table in sorted(self.rows)
+            },
+            "others": {kind: self.others[kind].evidence() for kind in sorted(self.others)},
+            "triggers": self.proof.triggers,
+            "not_transactional": self.not_transactional,
             "bytes": self.proof.bytes,
             "sha256": self.proof.sha256,
         }
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a database holds before it is dumped."""
+
+    tables: list[str]
+    ours: list[str]
+    not_transactional: list[str]
+    more: list[str]
 
 
 def needed(database: Database) -> int:
@@ -78,44 +99,55 @@ def free(folder: str) -> int:
 
 
 def take(database: Database, folder: str, *, timeout: float = 3600.0) -> Dump:
-    """Dump the database into a new `folder` and prove it. Raises DumpError; the caller removes the folder."""
-    tables = database.tables()
-    if not tables:
+    """Dump the database into a new `folder` and prove it. Raises DumpError; the caller removes the folder.
+
+    The dump is read while it is written, so it costs no second look at the disk.
+    """
+    there = _contents(database)
+    if not there.tables:
         raise DumpError(f"the database {database.name} has no tables")
     remove(folder)
     os.mkdir(folder, 0o700)
-    path = os.path.join(folder, database.name + ".sql")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    writer = Writer(folder)
+    reader = Reader(writer.take)
+    program = os.path.basename(database.dump_program)
+    ignored = [f"--ignore-table={database.name}.{table}" for table in there.ours]
+    arguments = [*database.dump_arguments()[:-1], *ignored, *there.more, database.name]
     try:
-        done = command.run(
-            [*database.dump_arguments()[:-1], *_more_arguments(database), database.name],
-            timeout=timeout,
-            check=False,
-            output=descriptor,
-            grace=5.0,
-        )
-        os.fsync(descriptor)
-    except (command.CommandFailed, OSError) as error:
+        done = command.stream(arguments, timeout=timeout, take=reader.feed, grace=5.0)
+        ended = reader.finish()
+        writer.finish()
+    except (command.CommandFailed, StreamError, OSError) as error:
         raise DumpError(f"the dump of {database.name} failed: {error}") from error
     finally:
-        os.close(descriptor)
-    program = os.path.basename(database.dump_program)
+        writer.close()
     if done.code != 0:
         raise DumpError(f"{program} ended with exit code {done.code}: {command.last_line(done.err)}")
-    proof = read(path)
+    strays = sorted(reader.strays | (reader.tables ^ set(writer.tables)))
     # A table that came or went meanwhile is not missed; one that was there before and after is.
-    counted = count_rows(database, sorted(set(tables) & set(database.tables())))
+    counted = count_rows(database, sorted({*there.tables, *reader.tables} & set(database.tables())))
+    writer.forget(sorted(set(writer.tables) - set(counted)))
+    files = writer.files()
+    proof = Proof(
+        bytes=sum(each.bytes for each in files),
+        sha256=overall(files),
+        end_marker=ended,
+        tables=sorted(writer.tables),
+        rows=reader.rows,
+        strays=strays,
+        triggers=sorted(reader.triggers & set(counted)),
+    )
     refused = unproven(proof, counted)
     if refused:
         raise DumpError(f"{program} ended with 0, but the dump is not whole: {'; '.join(refused)}")
-    rows = {table: {"rows": proof.rows.get(table, number)} for table, number in counted.items()}
-    return Dump(path, {program: done.code}, proof, rows)
+    rows = {table: proof.rows.get(table, number) for table, number in counted.items()}
+    return Dump(folder, {program: done.code}, proof, rows, writer.tables, writer.others, there.not_transactional)
 
 
 def read(path: str) -> Proof:
-    """Read a dump once, from its beginning to its end, and say what is in it."""
+    """Read a dump in one file once, from its beginning to its end, and say what is in it."""
     digest = hashlib.sha256()
-    reader = _Reader()
+    reader = Reader()
     size = 0
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(BLOCK), b""):
@@ -123,7 +155,7 @@ def read(path: str) -> Proof:
             digest.update(block)
             reader.feed(block)
     ended = reader.finish()
-    return Proof(size, digest.hexdigest(), ended, sorted(reader.tables), reader.rows)
+    return Proof(size, digest.hexdigest(), ended, sorted(reader.tables), reader.rows, triggers=sorted(reader.triggers))
 
 
 def unproven(proof: Proof, counted: dict[str, int]) -> list[str]:
@@ -134,6 +166,8 @@ def unproven(proof: Proof, counted: dict[str, int]) -> list[str]:
     if not proof.end_marker:
         found.append(f"its last line is not {END_MARKER!r}")
     missing = sorted(set(counted) - set(proof.tables))
+    if proof.strays:
+        found.append(f"it has the table {proof.strays[0]} in a form that is not known here")
     if missing:
         found.append(f"{len(missing)} of {len(counted)} tables are missing, such as {missing[0]}")
     for table, number in sorted(counted.items()):
@@ -153,73 +187,37 @@ def count_rows(database: Database, tables: list[str]) -> dict[str, int]:
 
 
 def load(database: Database, path: str, *, timeout: float = 3600.0) -> None:
-    """Load a dump; the client stops at the first statement that fails. Raises DatabaseError."""
+    """Load a dump; the client stops at the first statement that fails. Raises DatabaseError.
+
+    The sandbox line is left out: not every client knows it, and the client is told by other means to run no commands.
+    """
     with open(path, "rb") as file:
+        first = file.readline(LONGEST_LINE)
+        # The client reads from where the file stands, whatever Python has read ahead.
+        os.lseek(file.fileno(), len(first) if first.startswith(SANDBOX) else 0, os.SEEK_SET)
         try:
             done = command.run(database.load_arguments(), timeout=timeout, stdin=file.fileno(), check=False, grace=5.0)
         except command.CommandFailed as error:
             raise DatabaseError(str(error)) from error
     if done.code != 0:
-        raise DatabaseError(f"loading the dump failed: {command.last_line(done.err)}")
+        raise DatabaseError(f"loading {os.path.basename(path)} failed: {command.last_line(done.err)}")
 
 
-def _more_arguments(database: Database) -> list[str]:
-    """Leave out tables of ours; add routines and events where there are some, for that needs more rights."""
-    ours = [*database.ours(PUT_ASIDE), *database.ours(PUT_AWAY)]
-    arguments = [f"--ignore-table={database.name}.{table}" for table in ours]
-    for name, kind in (("ROUTINES", "ROUTINE"), ("EVENTS", "EVENT")):
-        rows = database.query(f"SELECT COUNT(*) FROM information_schema.{name} WHERE {kind}_SCHEMA = DATABASE()")  # noqa: S608 - our own words
-        if int(rows[0][0]):
-            arguments.append("--" + name.lower())
-    return arguments
-
-
-class _Reader:
-    """Finds tables and counts rows in a dump that comes in blocks; never holds more than a block and a bit."""
-
-    def __init__(self) -> None:
-        self.tables: set[str] = set()
-        self.rows: dict[str, int] = {}
-        self._table = ""
-        self._rest = b"\n"
-        self._tail = b""
-
-    def feed(self, block: bytes) -> None:
-        text = self._rest + block
-        # What follows the last line end is kept for the next round: a header may be cut in two there.
-        cut = text.rfind(b"\n", max(0, len(text) - LONGEST_HEADER))
-        cut = len(text) if cut < 0 else cut
-        self._look(text, cut)
-        self._rest = text[cut:]
-        self._tail = (self._tail + block)[-LONGEST_HEADER:]
-
-    def finish(self) -> bool:
-        """Look at what is left, and say whether the last line is the end marker."""
-        self._look(self._rest, len(self._rest))
-        lines = self._tail.strip().splitlines()
-        return bool(lines) and lines[-1].startswith(END_MARKER.encode())
-
-    def _look(self, text: bytes, cut: int) -> None:
-        start = 0
-        for header in _HEADERS.finditer(text, 0, cut + 1):
-            self._count(text, start, header.start())
-            created, filled, by_line = header.groups()
-            start = header.end()
-            self._table = ""
-            if created is not None:
-                self.tables.add(_name(created))
-                self.rows[_name(created)] = 0
-            elif by_line is not None:
-                self._table = _name(filled)
-                start -= 1  # the line end belongs to the first row
-            elif filled is not None:
-                self.rows.pop(_name(filled), None)
-        self._count(text, start, cut)
-
-    def _count(self, text: bytes, start: int, end: int) -> None:
-        if self._table in self.rows:
-            self.rows[self._table] += text.count(_ROW, start, end)
-
-
-def _name(raw: bytes) -> str:
-    return raw.replace(b"``", b"`").decode("utf-8", "replace")
+def _contents(database: Database) -> _Contents:
+    """Ask what is there: tables, tables of ours, and what needs more rights to dump, which is asked for only then."""
+    rows = database.query(
+        "SELECT T.TABLE_NAME, T.TABLE_TYPE, COALESCE(E.TRANSACTIONS, 'NO') FROM information_schema.TABLES AS T"
+        " LEFT JOIN information_schema.ENGINES AS E ON E.ENGINE = T.ENGINE WHERE T.TABLE_SCHEMA = DATABASE()"
+        " ORDER BY T.TABLE_NAME"
+    )
+    more = database.query(
+        "SELECT (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()),"
+        " (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE())"
+    )
+    tables = [row for row in rows if row[1] == "BASE TABLE" and not row[0].startswith(OURS)]
+    return _Contents(
+        tables=[row[0] for row in tables],
+        ours=[row[0] for row in rows if row[0].startswith((PUT_ASIDE, PUT_AWAY))],
+        not_transactional=[row[0] for row in tables if row[2] != "YES"],
+        more=[option for option, number in zip(("--routines", "--events"), more[0]) if int(number)],
+    )

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 from urllib.parse import urlsplit
 
-SCHEMA = 1
+from .dump_files import DumpFile, overall
+
+# 2: one file for each table. 1: the whole dump in one file; such restore points still come back.
+SCHEMA = 2
+KNOWN_SCHEMAS = (1, 2)
 NEWEST = "newest"
 POINT_ID = re.compile(r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\Z")
 SHA256 = re.compile(r"^[0-9a-f]{64}\Z")
 BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 PREFIX = re.compile(r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*\Z")
+DUMP_FILE = re.compile(r"^(?:tables/)?[A-Za-z0-9_$%-][A-Za-z0-9_$%.-]*\.sql\Z")
+FILE_KEYS = ("file", "bytes", "sha256")
 SHRUNK_TO = 0.5
 
 # The argument spec of the `store` option, without the secrets.
@@ -99,8 +105,9 @@ def problems(manifest: Any, *, client: str, site: str, point: str = "") -> list[
     """Return what keeps this manifest from standing for a restore point of that site; [] when nothing does."""
     if not isinstance(manifest, dict):
         return ["the manifest is not an object"]
-    if manifest.get("schema") != SCHEMA:
-        return [f"the manifest has schema {manifest.get('schema')!r}, this version knows {SCHEMA}"]
+    schema = manifest.get("schema")
+    if schema not in KNOWN_SCHEMAS or isinstance(schema, bool):
+        return [f"the manifest has schema {schema!r}, this version knows {' and '.join(map(str, KNOWN_SCHEMAS))}"]
     found = []
     for name, wanted in (("client", client), ("site", site), ("point", point)):
         if wanted and manifest.get(name) != wanted:
@@ -113,7 +120,7 @@ def problems(manifest: Any, *, client: str, site: str, point: str = "") -> list[
         found.append("it counts no files")
     if not str(manifest.get("root", "")).startswith("/"):
         found.append("it does not say where the files lay")
-    return found + _dump_problems(manifest.get("dump"))
+    return found + _dump_problems(manifest.get("dump"), schema)
 
 
 def shrunk(manifest: Mapping[str, Any], previous: Mapping[str, Any] | None) -> list[str]:
@@ -126,7 +133,27 @@ def shrunk(manifest: Mapping[str, Any], previous: Mapping[str, Any] | None) -> l
     return found
 
 
-def _dump_problems(dump: Any) -> list[str]:
+def dump_files(dump: Mapping[str, Any]) -> list[DumpFile]:
+    """Return the files of a dump as a manifest of schema 2 names them. Raises PointError when it does not."""
+    found = []
+    for part in ("tables", "others"):
+        entries = dump.get(part)
+        for name, entry in sorted((entries if isinstance(entries, dict) else {}).items()):
+            file, size, sha256 = (_inner(entry if isinstance(entry, dict) else {}, key) for key in FILE_KEYS)
+            # What a manifest says is put behind a folder's name, so it must not lead out of it.
+            if not isinstance(file, str) or not DUMP_FILE.match(file):
+                raise PointError(f"it does not say in which file {name} lies")
+            if not isinstance(size, int) or size <= 0:
+                raise PointError(f"the file of {name} is empty")
+            if not SHA256.match(str(sha256)):
+                raise PointError(f"the file of {name} has no checksum")
+            found.append(DumpFile(file, size, str(sha256)))
+    if len({each.file for each in found}) < len(found):
+        raise PointError("two of its tables lie in one file")
+    return found
+
+
+def _dump_problems(dump: Any, schema: int) -> list[str]:
     if not isinstance(dump, dict):
         return ["it has no dump of the database"]
     found = []
@@ -141,9 +168,19 @@ def _dump_problems(dump: Any) -> list[str]:
         found.append("its dump is empty")
     if not SHA256.match(str(dump.get("sha256"))):
         found.append("its dump has no checksum")
-    if not str(dump.get("file", "")).startswith("/"):
+    if not str(dump.get("file" if schema == 1 else "folder", "")).startswith("/"):
         found.append("it does not say where the dump lay")
-    return found
+    return found if found or schema == 1 else _file_problems(dump)
+
+
+def _file_problems(dump: Mapping[str, Any]) -> list[str]:
+    try:
+        files = dump_files(dump)
+    except PointError as error:
+        return [str(error)]
+    if sum(each.bytes for each in files) != dump["bytes"] or overall(files) != dump["sha256"]:
+        return ["what it says about the dump's files does not go together"]
+    return []
 
 
 def _inner(value: Mapping[str, Any], *names: str) -> Any:

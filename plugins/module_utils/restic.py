@@ -15,7 +15,7 @@ import socket
 import stat
 import time
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from . import command
@@ -168,11 +168,17 @@ class Repository:
             return
         self._call(["forget", "--", snapshot], SHORT)
 
-    def restore(self, snapshot: str, target: str, *, timeout: float) -> None:
-        """Put a snapshot's files below `target`. The id must be whole: `latest` may be anybody's."""
+    def restore(self, snapshot: str, target: str, *, timeout: float, include: Sequence[str] = ()) -> None:
+        """Put a snapshot's files below `target`, or those that the patterns `include` name.
+
+        The id must be whole: `latest` may be anybody's.
+        """
         if not FULL_ID.match(snapshot):
             raise ResticError(f"{snapshot!r} is not the full id of a snapshot")
-        self._call(["restore", "--target", target, "--", snapshot], timeout)
+        arguments = ["restore", "--target", target]
+        for pattern in include:
+            arguments += ["--include", pattern]
+        self._call([*arguments, "--", snapshot], timeout)
 
     def _init(self, missing: ResticError) -> None:
         if missing.kind == NO_BUCKET and not self.may_make_bucket:

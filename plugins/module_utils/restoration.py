@@ -1,8 +1,8 @@
 # GPL-3.0-or-later
 """Put a restore point in the place of production, in one moment, and put back what was there when that is not healthy.
 
-Files and dump are brought to the host and proved before anything is touched: the dump is loaded into the staging
-database, so a statement that fails costs nothing. Then, in one freeze, tables are renamed and trees are exchanged. A
+Files and dump were brought to the host (fetch.py) and are proved before anything is touched: tables are loaded into the
+staging database, so a statement that fails costs nothing. What is not a part of what was asked for is never touched. Then, in one freeze, tables are renamed and trees are exchanged. A
 journal in the run's folder says how far that came, so that any later process can put it back.
 """
 
@@ -12,15 +12,18 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Sequence
 
-from . import dump, freeze, run_state, table_switch, tree, wordpress
+from . import dump_load, freeze, run_state, table_switch, tree, tree_part, wordpress
 from .baseline import of_run, probe_production, signed_in
 from .database import Database, DatabaseError, opened
+from .dump_load import LoadError
+from .fetch import RestoreError, restored_folder
 from .freeze import FreezeError
 from .interruption import Interrupted, interruptible
+from .parts import Part
 from .promotion import PATIENCE_SECONDS
-from .restic import Listing, Repository
+from .restic import Listing
 from .site import RUN_ID, Site
 from .staging import can_use
 from .task import KNOWN_ERRORS, Stop
@@ -29,10 +32,6 @@ from .wordpress import Configuration, Place, WordPressError
 
 STATE = "restoration"
 BEGUN = ("frozen", "switching", "exchanged")
-
-
-class RestoreError(Exception):
-    """The restore point cannot be put in the place of production; nothing was touched."""
 
 
 @dataclass
@@ -46,6 +45,7 @@ class Restoration:
     database: Database
     incoming: Database
     probes: list[dict[str, Any]]
+    part: Part = field(default_factory=Part)
     token: str = field(default_factory=freeze.new_token)
     journal: dict[str, Any] = field(default_factory=dict)
 
@@ -56,13 +56,18 @@ class Restoration:
 
     @property
     def tree(self) -> str:
-        """Where the restored tree waits, and after the exchange the one before it."""
+        """Where the next tree waits, and after the exchange the one before it."""
+        if self.part.paths:
+            return os.path.join(self.site.run_folder(self.run), "restored-tree")
         return self.folder + self.site.root
 
-    @property
-    def dump(self) -> str:
-        """Where the restored dump lies."""
-        return self.folder + str(self.manifest["dump"]["file"])
+    def database_version(self) -> str:
+        """Return the version of WordPress's tables in production, or "" when they cannot be read."""
+        try:
+            seen = wordpress.versions(self.site.root, self.database, self.configuration.prefix)
+        except DatabaseError:
+            return ""
+        return str(seen["db_version"])
 
     def note(self, state: str, **more: Any) -> None:
         """Write the journal: always before the thing that it announces."""
@@ -71,120 +76,105 @@ class Restoration:
         self.journal = written
 
 
-def restored_folder(site: Site, run: str) -> str:
-    """Return where restic puts a restore point: on the site's own filesystem, so that trees can be exchanged."""
-    return os.path.join(site.run_folder(run), "restore")
-
-
-def refusals(site: Site, manifest: dict[str, Any]) -> list[str]:
-    """Return why this restore point cannot be put here, each as one sentence. Nothing is touched."""
-    found = []
-    if manifest["root"] != site.root:
-        found.append(f"it was taken of {manifest['root']}, and the site lies in {site.root}")
-    if manifest["dump"].get("database") == site.staging_database:
-        found.append(f"the staging database is production's own database {site.staging_database}")
-    parent = os.path.dirname(site.root)
-    if os.stat(parent).st_dev != os.stat(site.root).st_dev:
-        found.append(f"{site.root} is a filesystem of its own, so its tree cannot be exchanged")
-    needed = manifest["files"]["bytes"] + 2 * manifest["dump"]["bytes"] + dump.SPARE_BYTES
-    free = dump.free(parent)
-    if free < needed:
-        found.append(f"it needs {needed >> 20} MB beside {site.root} and {free >> 20} MB are free: make room there")
-    return found
-
-
-def fetch(site: Site, run: str, manifest: dict[str, Any], repository: Repository, *, timeout: float) -> None:
-    """Bring the restore point's files here and compare them with what was stored. Raises RestoreError, ResticError."""
-    found = refusals(site, manifest)
-    if found:
-        raise RestoreError("; ".join(found))
-    reason = tree.can_exchange(site.run_folder(run))
-    if reason:
-        raise RestoreError(f"trees cannot be exchanged beside {site.root}: {reason}")
-    folder = restored_folder(site, run)
-    tree.remove(folder)
-    os.mkdir(folder, 0o700)
-    snapshot = manifest["restic"]["snapshot"]
-    listing = repository.listing(snapshot)
-    repository.restore(snapshot, folder, timeout=timeout)
-    wrong = differences(listing, folder + site.root, site.root, manifest)
-    if wrong:
-        raise RestoreError("what came back is not what was stored: " + "; ".join(wrong))
-
-
-def opened_restoration(site: Site, run: str, manifest: dict[str, Any], probes: list[dict[str, Any]]) -> Restoration:
-    """Return the restoration of a run as its journal says, with the database that wp-config.php names."""
+def opened_restoration(
+    site: Site, run: str, manifest: dict[str, Any], probes: list[dict[str, Any]], part: Part | None = None
+) -> Restoration:
+    """Return the restoration of a run, with the database that wp-config.php names; without `part` as its journal says."""
     folder = site.run_folder(run)
     journal = run_state.load(site, run, STATE)
+    part = part or Part.from_journal(journal.get("part", {}))
     try:
         configuration = wordpress.configuration(site, folder)
     except WordPressError:
+        if not part.files:
+            raise
         # The site may have lost its own: then the restored one says where the database is.
-        configuration = _restored_configuration(site, run)
+        configuration = _restored_configuration(site, run, restored_folder(site, run) + site.root)
     database = opened(configuration.credentials, folder, site.programs)
     incoming = opened(configuration.credentials, _made(folder, "incoming"), site.programs, site.staging_database)
-    restoration = Restoration(site, run, manifest, configuration, database, incoming, probes, journal=journal)
+    restoration = Restoration(site, run, manifest, configuration, database, incoming, probes, part, journal=journal)
     restoration.token = journal.get("token", restoration.token)
     return restoration
 
 
-def prepare(restoration: Restoration, *, timeout: float) -> dict[str, Any]:
-    """Prove the restore point: its dump loads, all of it. Production is only read. Raises RestoreError, DatabaseError, …"""
-    site, manifest = restoration.site, restoration.manifest
-    if restoration.incoming.name == restoration.database.name:
+def prepare(
+    restoration: Restoration, listing: Listing, *, timeout: float, accept_other_version: bool = False
+) -> dict[str, Any]:
+    """Prove the restore point: its tables load, all of them. Production is only read. Raises RestoreError, DatabaseError, …"""
+    site, manifest, part = restoration.site, restoration.manifest, restoration.part
+    if part.database and restoration.incoming.name == restoration.database.name:
         raise RestoreError(f"the staging database is production's own database {restoration.database.name}")
-    if restoration.configuration.content != os.path.join(site.root, "wp-content"):
+    if part.tree and restoration.configuration.content != os.path.join(site.root, "wp-content"):
         raise RestoreError(
             f"the site's content folder is {restoration.configuration.content}, outside of the usual place"
         )
-    can_use(restoration.incoming, restoration.configuration)
+    told = "" if accept_other_version else other_version(site, manifest, part, restoration.database_version())
+    if told:
+        raise RestoreError(told)
+    evidence: dict[str, Any] = {"part": part.asked()}
     try:
-        rows = _load(restoration, timeout)
+        if part.database:
+            can_use(restoration.incoming, restoration.configuration)
+            rows = _load(restoration, timeout)
+            evidence.update(tables=len(rows), rows=sum(rows.values()))
+        if part.paths:
+            stored = listing.below(site.root)
+            tree_part.graft(site.root, restoration.tree, restoration.folder + site.root, part, stored)
+            files = [node for path, node in stored.items() if part.covers(path) and node.kind == "file"]
+            evidence["files"] = {"count": len(files), "bytes": sum(node.size for node in files)}
+        elif part.files:
+            evidence["files"] = dict(manifest["files"])
         _still_opens(restoration)
     except BaseException:
-        with contextlib.suppress(DatabaseError):
-            restoration.incoming.leave()
+        if part.database:
+            with contextlib.suppress(DatabaseError):
+                restoration.incoming.leave()
         raise
-    table_switch.forget(restoration.database)
+    if part.database:
+        table_switch.forget(restoration.database)
     restoration.note(
         "prepared",
         point=manifest["point"],
         token=restoration.token,
+        part=part.asked(),
         old=os.stat(site.root).st_ino,
-        new=os.stat(restoration.tree).st_ino,
+        new=os.stat(restoration.tree).st_ino if part.tree else 0,
         switch={},
     )
-    return {"files": dict(manifest["files"]), "tables": len(rows), "rows": sum(rows.values())}
+    return evidence
 
 
-def differences(listing: Listing, folder: str, root: str, manifest: dict[str, Any]) -> list[str]:
-    """Compare a restored tree with the snapshot's own list and with the manifest. Returns what is not as it was."""
-    stored, here = listing.below(root), tree.scan(folder)
-    files = [entry for entry in here.values() if entry.kind == "file"]
-    found = []
-    counted = {"count": len(files), "bytes": sum(entry.size for entry in files)}
-    if counted != manifest["files"]:
-        found.append(f"{counted['count']} files and {counted['bytes']} bytes, not as the manifest says")
-    for path, node in sorted(stored.items()):
-        entry = here.get(path)
-        if entry is None:
-            if "\ufffd" not in path:  # restic cannot write a name in JSON that is no UTF-8
-                found.append(f"{path} is missing")
-        elif (node.kind, node.size if node.kind == "file" else 0) != (
-            entry.kind,
-            entry.size if node.kind == "file" else 0,
-        ):
-            found.append(f"{path} is another one")
-        elif node.kind != "link" and node.mode != entry.mode:
-            found.append(f"{path} has mode {entry.mode:o}, not {node.mode:o}")
-        elif (node.owner, node.group) != (entry.owner, entry.group):
-            found.append(f"{path} cannot be given back to its owner or group {node.owner}:{node.group} by this account")
-    return [*found[:5], f"and {len(found) - 5} more"] if len(found) > 5 else found
+def other_version(site: Site, manifest: dict[str, Any], part: Part, database_version: str) -> str:
+    """Return why a part of this restore point does not go with the rest of the site as it is now, or ""."""
+    if part.whole:
+        return ""
+    then = manifest.get("versions") or {}
+    core, had, has = wordpress.core_version(site.root), str(then.get("db_version", "")), database_version
+    told = ""
+    if part.database:
+        has = wordpress.wanted_db_version(site.root)
+        told = (
+            f"the site has WordPress {core} now, which wants database version {has}, and the restore point's is {had}"
+        )
+    elif part.files:
+        told = f"the site's database has version {has} now, and the restore point's WordPress {then.get('core')} wants {had}"
+    elif any(tree.in_unit(path, wordpress.unit("core", "")) for path in part.paths):
+        has, had = core, str(then.get("core", ""))
+        told = f"the site has WordPress {has} now, and these paths are a part of WordPress {had}"
+    # What cannot be read says nothing: a broken site is what a restore is for.
+    if not told or not has or not had or has == had:
+        return ""
+    return f"{told}. If that is what is wanted: --accept-other-version, or -e site_snapshot_accept_other_version=true"
 
 
 def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]:
     """Put the restore point in the place of production and probe it. Raises Stop when production was put back."""
-    site, database, incoming = restoration.site, restoration.database, restoration.incoming
+    site, database, incoming, part = (
+        restoration.site,
+        restoration.database,
+        restoration.incoming,
+        restoration.part,
+    )
     evidence: dict[str, Any] = {}
     reasons: list[str] = []
     started = time.monotonic()
@@ -192,14 +182,22 @@ def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]
         with interruptible():
             restoration.note("frozen", frozen_at=time.time())
             freeze.freeze(site.root, restoration.token)
-            freeze.freeze(restoration.tree, restoration.token)
+            if part.tree:
+                freeze.freeze(restoration.tree, restoration.token)
             freeze.drain(database)
-            restoration.note(
-                "switching", switch=table_switch.plan(database, incoming, restoration.configuration.prefix)
+            if part.paths:
+                tree_part.follow(site.root, restoration.tree, part)
+            planned = (
+                table_switch.plan(database, incoming, restoration.configuration.prefix, part.tables)
+                if part.database
+                else {}
             )
-            table_switch.switch(database, incoming, restoration.journal["switch"])
+            restoration.note("switching", switch=planned)
+            if part.database:
+                table_switch.switch(database, incoming, planned)
             restoration.note("exchanged")
-            tree.exchange(site.root, restoration.tree)
+            if part.tree:
+                tree.exchange(site.root, restoration.tree)
             said = freeze.refresh_opcodes(site)
             _flush_object_cache(restoration)
             evidence["verdict"] = _look(restoration, str(said.get("error_log") or ""))
@@ -218,10 +216,12 @@ def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]
     freeze.thaw(site.root)
     evidence["frozen_seconds"] = round(time.monotonic() - started, 3)
     with contextlib.suppress(*KNOWN_ERRORS):
-        freeze.thaw(restoration.tree)
-        # What is left there belongs to others than this site: see table_switch.plan().
-        evidence["tables_not_restored"] = incoming.tables()
-        incoming.leave()
+        if part.tree:
+            freeze.thaw(restoration.tree)
+        if part.database:
+            # What is left there belongs to others than this site: see table_switch.plan().
+            evidence["tables_not_restored"] = incoming.tables()
+            incoming.leave()
     return evidence
 
 
@@ -250,7 +250,7 @@ def back(restoration: Restoration) -> dict[str, Any]:
     evidence: dict[str, Any] = {"put_back": True}
     if journal.get("state") in BEGUN:
         freeze.freeze(site.root, restoration.token)
-        if os.stat(site.root).st_ino == journal["new"]:
+        if restoration.part.tree and os.stat(site.root).st_ino == journal["new"]:
             freeze.freeze(restoration.tree, restoration.token)
             with contextlib.suppress(FreezeError):
                 freeze.drain(restoration.database)
@@ -266,9 +266,11 @@ def back(restoration: Restoration) -> dict[str, Any]:
         # What was there before may have been broken: that is told, and stays as it was.
         evidence["back_verdict"] = _look(restoration, "")
     freeze.thaw(site.root)
-    freeze.thaw(restoration.tree)
+    if restoration.part.tree:
+        freeze.thaw(restoration.tree)
     restoration.note("back")
-    restoration.incoming.leave()
+    if restoration.part.database:
+        restoration.incoming.leave()
     return evidence
 
 
@@ -297,35 +299,48 @@ def recover(restoration: Restoration) -> dict[str, Any]:
 
 
 def _load(restoration: Restoration, timeout: float) -> dict[str, int]:
-    """Load the dump into the staging database and compare every table with the dump and the manifest."""
-    wanted = restoration.manifest["dump"]
-    proof = dump.read(restoration.dump)
-    if proof.sha256 != wanted["sha256"] or proof.bytes != wanted["bytes"] or not proof.end_marker:
-        raise RestoreError("the dump that came back is not the one that was stored")
-    restoration.incoming.empty()
-    dump.load(restoration.incoming, restoration.dump, timeout=timeout)
-    stuck = table_switch.unswitchable(restoration.incoming)
-    if stuck:
-        raise RestoreError(f"this version restores tables only, and the restore point has {', '.join(stuck[:5])}")
-    torn = table_switch.crossing(restoration.database, restoration.configuration.prefix)
-    if torn:
-        raise RestoreError(f"these foreign keys tie the site's tables to others: {', '.join(torn[:5])}")
-    tables = restoration.incoming.tables()
-    if sorted(tables) != sorted(wanted["tables"]):
-        raise RestoreError("the loaded database has other tables than the restore point")
-    rows = dump.count_rows(restoration.incoming, tables)
-    short = [table for table in tables if rows[table] != proof.rows.get(table, rows[table])]
-    if short:
-        raise RestoreError(f"loaded tables have other numbers of rows than the dump: {', '.join(short[:5])}")
+    """Load the wanted tables into the staging database and compare them with the dump and the manifest."""
+    database, incoming, asked = restoration.database, restoration.incoming, restoration.part.tables
+    prefix = restoration.configuration.prefix
+    strange = [table for table in asked if not table.startswith(prefix)]
+    if strange:
+        raise RestoreError(f"table {strange[0]} is not one of this site, whose tables begin with {prefix}")
+    _refuse_ties(database, prefix, asked)
+    watched = table_switch.watched(database, asked)
+    if watched:
+        raise RestoreError(f"table {watched[0]} has a trigger, which would not come back with it")
+    try:
+        rows = dump_load.load(incoming, restoration.manifest["dump"], restoration.folder, tables=asked, timeout=timeout)
+    except LoadError as error:
+        raise RestoreError(str(error)) from error
+    if not any(table.startswith(prefix) for table in rows):
+        raise RestoreError(f"none of its tables begins with {prefix}, as the site's tables do")
+    if asked:
+        _refuse_ties(incoming, prefix, asked)
     return rows
 
 
-def _still_opens(restoration: Restoration) -> None:
-    """Raise RestoreError when the restored wp-config.php names a database that it cannot open any more."""
-    site, now = restoration.site, restoration.configuration
-    if not now.path.startswith(site.root + "/"):
+def _refuse_ties(database: Database, prefix: str, asked: Sequence[str]) -> None:
+    """Raise RestoreError when foreign keys tie what is switched to what stays."""
+    if asked:
+        torn = table_switch.crossing(database, lambda table: table in asked)
+        others = sorted({name for _, one, other in torn for name in (one, other)} - set(asked))
+        if torn:
+            raise RestoreError(f"the foreign key {torn[0][0]} ties these tables to others: add {', '.join(others)}")
         return
-    then = _restored_configuration(site, restoration.run)
+    torn = table_switch.crossing(database, lambda table: table.startswith(prefix))
+    if torn:
+        keys = ", ".join(key for key, _, _ in torn[:5])
+        raise RestoreError(f"these foreign keys tie the site's tables to others: {keys}")
+
+
+def _still_opens(restoration: Restoration) -> None:
+    """Raise RestoreError when a restored wp-config.php names a database that it cannot open any more."""
+    site, now, part = restoration.site, restoration.configuration, restoration.part
+    inside = now.path.startswith(site.root + "/")
+    if not inside or not (part.files or part.covers(os.path.relpath(now.path, site.root))):
+        return
+    then = _restored_configuration(site, restoration.run, restoration.tree)
     if then.credentials.name != now.credentials.name or then.prefix != now.prefix:
         raise RestoreError("the restored wp-config.php names another database or table prefix than the site has now")
     if then.credentials != now.credentials:
@@ -338,9 +353,8 @@ def _still_opens(restoration: Restoration) -> None:
             ) from error
 
 
-def _restored_configuration(site: Site, run: str) -> Configuration:
-    """Read the restored wp-config.php, as if its tree were in its place already."""
-    root = restored_folder(site, run) + site.root
+def _restored_configuration(site: Site, run: str, root: str) -> Configuration:
+    """Read the wp-config.php of a tree that waits, as if it were in its place already."""
     found = wordpress.configuration(replace(site, root=root), _made(site.run_folder(run), "restored"))
     return replace(
         found, path=found.path.replace(root, site.root, 1), content=found.content.replace(root, site.root, 1)
@@ -355,7 +369,9 @@ def _made(folder: str, name: str) -> str:
 
 def _flush_object_cache(restoration: Restoration) -> None:
     """Empty a persistent object cache: it holds rows of the database that was there before (jetpack issue 52059)."""
-    if os.path.exists(os.path.join(restoration.site.root, "wp-content", "object-cache.php")):
+    if restoration.part.database and os.path.exists(
+        os.path.join(restoration.site.root, "wp-content", "object-cache.php")
+    ):
         _place(restoration).php("migrate", timeout=1800)
 
 

@@ -145,8 +145,8 @@ def _forgotten(repository: Repository, error: Incomplete) -> None:
 
 def _complete(site: Site, before: dict[str, tree.Entry], listing: Listing, dumped: dump.Dump) -> None:
     """Raise SnapshotError unless the store has the dump and every file that was there before and still is."""
-    node = listing.nodes.get(dumped.path)
-    if node is None or node.size != dumped.proof.bytes:
+    stored = {path: listing.nodes[path].size for path in dumped.sizes() if path in listing.nodes}
+    if stored != dumped.sizes():
         raise DumpError("the store does not hold the whole dump")
     gone = [
         path

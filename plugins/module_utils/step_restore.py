@@ -6,10 +6,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import promotion, restic, restoration
+from . import fetch, promotion, restic, restoration
+from .fetch import RestoreError
+from .parts import Part, PartError
 from .points import PointError, Store, problems
 from .restic import ResticError
-from .restoration import RestoreError
 from .site import Site
 from .snapshot import cache_folder
 from .task import KNOWN_ERRORS, Asked, Stop
@@ -22,6 +23,7 @@ def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     point = str(manifest.get("point", ""))
     started = time.monotonic()
     try:
+        part = Part.from_parameters(given, site.root)
         store = Store.from_parameters(given["store"])
         found = problems(manifest, client=site.client, site=site.name)
         begun = [*promotion.unfinished(site), *restoration.unfinished(site)]
@@ -30,19 +32,22 @@ def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         if found:
             raise RestoreError("; ".join(found))
         if asked.check_mode:
-            found = restoration.refusals(site, manifest)
+            told = "" if given["accept_other_version"] else restoration.other_version(site, manifest, part, "")
+            found = fetch.refusals(site, manifest, part) or ([told] if told else [])
             if found:
                 raise RestoreError("; ".join(found))
             return {
                 "changed": True,
-                "msg": f"would put {point} in the place of production",
-                "evidence": {"point": point},
+                "msg": f"would put {_words(part, point)} in the place of production",
+                "evidence": {"point": point, "part": part.asked()},
             }
         repository = restic.chosen(site.programs["restic"], store, given, cache=cache_folder(site), make_bucket=False)
-        restoration.fetch(site, run, manifest, repository, timeout=given["timeout"])
-        opened = restoration.opened_restoration(site, run, manifest, given["probes"])
-        evidence = restoration.prepare(opened, timeout=given["timeout"])
-    except (RestoreError, ResticError, PointError, *KNOWN_ERRORS) as error:
+        listing = fetch.fetch(site, run, manifest, part, repository, timeout=given["timeout"])
+        opened = restoration.opened_restoration(site, run, manifest, given["probes"], part)
+        evidence = restoration.prepare(
+            opened, listing, timeout=given["timeout"], accept_other_version=given["accept_other_version"]
+        )
+    except (RestoreError, ResticError, PointError, PartError, *KNOWN_ERRORS) as error:
         message = f"Nothing was restored: {str(error).rstrip('.')}. Production was not touched."
         raise Stop("refused", message, {"point": point}) from error
     evidence["point"] = point
@@ -53,6 +58,10 @@ def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         raise Stop(stop.outcome, str(stop), evidence) from stop
     evidence["seconds"] = round(time.monotonic() - started, 1)
     return {
-        "msg": f"{point} is in the place of production; what was there before is kept until the release",
+        "msg": f"{_words(part, point)} is in the place of production; what was there before is kept until the release",
         "evidence": evidence,
     }
+
+
+def _words(part: Part, point: str) -> str:
+    return point if part.whole else f"{part.named()} of {point}"

@@ -8,7 +8,7 @@ once in a database.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Sequence
 
 from .database import PUT_AWAY, Database, quoted
 
@@ -17,40 +17,39 @@ WAIT_SECONDS = 30
 KEPT = PUT_AWAY + "restore_"
 
 
-def unswitchable(database: Database) -> list[str]:
-    """Return what a database has that cannot be renamed into another one."""
-    found = []
-    for kind, question in (
-        ("view", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"),
-        ("trigger", "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"),
-        ("routine", "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()"),
-        ("event", "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()"),
-    ):
-        found += [f"{kind} {row[0]}" for row in database.query(question)]
-    return found
+def crossing(database: Database, inside: Callable[[str], bool]) -> list[tuple[str, str, str]]:
+    """Return the foreign keys between tables that are switched and others: a switch would tear them apart.
 
-
-def crossing(database: Database, prefix: str) -> list[str]:
-    """Return the foreign keys between the site's tables and somebody else's: a switch would tear them apart."""
+    Each is (name, table, the table that it leads to).
+    """
     rows = database.query(
         "SELECT CONSTRAINT_NAME, TABLE_NAME, REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
         " WHERE CONSTRAINT_SCHEMA = DATABASE()"
     )
-    return [row[0] for row in rows if row[1].startswith(prefix) != row[2].startswith(prefix)]
+    return [(row[0], row[1], row[2]) for row in rows if inside(row[1]) != inside(row[2])]
 
 
-def plan(production: Database, incoming: Database, prefix: str) -> dict[str, Any]:
+def watched(database: Database, tables: Sequence[str]) -> list[str]:
+    """Return those of the tables that have triggers: they stay with the table that is put away."""
+    rows = database.query(
+        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
+    )
+    return sorted({row[0] for row in rows} & set(tables))
+
+
+def plan(production: Database, incoming: Database, prefix: str, only: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a switch does, to be written down before it: names to put away, names to bring, foreign keys.
 
     Only tables with the site's prefix are switched: others in the same database are another site's, and what was
-    written there since is nobody's to throw away.
+    written there since is nobody's to throw away. With `only`, no others than these.
     """
-    tables = [table for table in production.tables() if table.startswith(prefix)]
+    tables = _concerned(production.tables(), prefix, only)
     return {
         "away": {table: f"{KEPT}{number}" for number, table in enumerate(tables)},
-        "tables": [table for table in incoming.tables() if table.startswith(prefix)],
+        "tables": _concerned(incoming.tables(), prefix, only),
         "keys": _foreign_keys(production, tables),
         "prefix": prefix,
+        "only": list(only),
     }
 
 
@@ -70,9 +69,9 @@ def switch_back(production: Database, incoming: Database, planned: dict[str, Any
     there = set(production.ours(KEPT))
     back = {table: away for table, away in planned["away"].items() if away in there}
     moves = []
-    if back:
+    if back or not planned["away"]:
         # What was not renamed away is still the table of before; everything else came with the switch or after it.
-        current = {table for table in production.tables() if table.startswith(planned["prefix"])}
+        current = set(_concerned(production.tables(), planned["prefix"], planned.get("only", ())))
         came = sorted(current - (set(planned["away"]) - set(back)))
         incoming.drop(sorted(set(incoming.tables()) & set(came)))
         moves += [(quoted(table), f"{quoted(incoming.name)}.{quoted(table)}") for table in came]
@@ -90,6 +89,10 @@ def forget(production: Database) -> list[str]:
     away = production.ours(KEPT)
     production.drop(away)
     return away
+
+
+def _concerned(tables: list[str], prefix: str, only: Sequence[str]) -> list[str]:
+    return [table for table in tables if table.startswith(prefix) and (not only or table in only)]
 
 
 def _foreign_keys(database: Database, tables: list[str]) -> list[tuple[str, str]]:

@@ -109,7 +109,7 @@ def bring_up_to_date(source: str, target: str, untouched: Callable[[str], bool])
         kept = (other.kind, other.mode, other.group) if other else ()
         if folder and (seen.kind, seen.mode, seen.group) != kept:
             folders.append(path)
-    with _writable(target, [*gone, *new]):
+    with writable(target, [*gone, *new]):
         for path in sorted(gone, reverse=True):
             remove(os.path.join(target, path))
         for path in new:
@@ -126,7 +126,7 @@ def put_in(source: str, target: str, paths: list[str], before: dict[str, Entry])
     A path that was there `before` keeps its mode, group and access list; a new one takes the group of its folder.
     """
     there = [path for path in sorted(paths) if os.path.lexists(os.path.join(source, path))]
-    with _writable(target, paths):
+    with writable(target, paths):
         for path in sorted(set(paths) - set(there), reverse=True):
             remove(os.path.join(target, path))
         access = {path: _access(os.path.join(target, path)) for path in there}
@@ -333,7 +333,7 @@ def _access(path: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _writable(target: str, paths: list[str]) -> Iterator[None]:
+def writable(target: str, paths: list[str]) -> Iterator[None]:
     """Let folders take and give these paths although their owner has protected them, and protect them again."""
     protected = {}
     for folder in sorted({os.path.dirname(path) for path in paths}):

@@ -70,6 +70,29 @@ options:
   manifest:
     description: For V(restore), the manifest of the restore point.
     type: dict
+  only:
+    description: For V(restore), whether V(all) of the restore point comes back, its V(files) or its V(database).
+    type: str
+    choices: [all, files, database]
+    default: all
+  tables:
+    description: For V(restore), no more of the database than these tables, and no files that O(paths) does not name.
+    type: list
+    elements: str
+    default: []
+  paths:
+    description:
+      - For V(restore), no more of the files than these, and no tables that O(tables) does not name.
+      - A path is that of a file or folder, below the document root or by its full name.
+    type: list
+    elements: str
+    default: []
+  accept_other_version:
+    description:
+      - For V(restore) of a part, do it although WordPress has another version now than when the restore point was taken,
+        so that the part is older or newer than what it comes to.
+    type: bool
+    default: false
   store:
     description: For V(snapshot) and V(restore), where the restore points lie.
     type: dict
@@ -147,6 +170,7 @@ evidence:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.parts import ALL, CHOICES
 from ..module_utils.points import STORE_OPTIONS
 from ..module_utils.site import SITE_OPTIONS
 from ..module_utils.step_lease import recover, release
@@ -203,6 +227,10 @@ def main() -> None:
             "holds": {"type": "list", "elements": "dict", "default": [], "options": HOLD},
             "point": {"type": "str"},
             "manifest": {"type": "dict"},
+            "only": {"type": "str", "choices": list(CHOICES), "default": ALL},
+            "tables": {"type": "list", "elements": "str", "default": []},
+            "paths": {"type": "list", "elements": "str", "default": []},
+            "accept_other_version": {"type": "bool", "default": False},
             "store": {"type": "dict", "options": STORE_OPTIONS},
             "gateway": {"type": "str", "default": "", "no_log": True},
             "access_key": {"type": "str", "default": "", "no_log": True},

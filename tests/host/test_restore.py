@@ -81,7 +81,7 @@ def test_one_statement_that_fails_leaves_the_live_database_untouched(shop: Shop)
     shop.programs(
         mariadb_dump=shop.install(
             "/home/shop/dump",
-            "#!/bin/sh\nmariadb-dump \"$@\" | sed 's/^-- Table structure for table `wp_users`$/FAIL;/'\n",
+            "#!/bin/sh\nmariadb-dump \"$@\" | sed 's/^DROP TABLE IF EXISTS `wp_users`;$/FAIL;/'\n",
         )
     )
     point = shop.snapshot()["point"]

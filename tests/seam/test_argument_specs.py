@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from orchestrator.plan.part import Part
 from orchestrator.plan.step import STEPS
 from tests.seam.ansible_side import ROLES, ROOT, defaults, role_names, specs, verbs
 from tests.seam.contracts import CONTRACTS, variables_of
@@ -63,6 +64,17 @@ def test_the_variables_of_every_step_are_what_its_role_expects(name: str, contra
     kind = STEPS[name]
     for variables in variables_of(contract):
         assert mistakes(kind.role, kind.tasks, given(kind.role, variables)) == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [Part(), Part(only="files"), Part(only="database"), Part(tables=("wp_posts",), paths=("a b",), accept_other_version=True)],
+)  # fmt: skip
+def test_every_part_of_a_restore_point_that_can_be_asked_for_is_one_that_the_role_expects(part: Part) -> None:
+    for variables in variables_of(CONTRACTS[0]):
+        values = given("site_snapshot", {**variables, **part.variables()})
+        assert mistakes("site_snapshot", "restore", values) == []
+        assert {name: values[name] for name in part.variables()} == part.variables()
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)

@@ -310,6 +310,46 @@ def test_a_restore_names_its_point_and_is_carried_out(desk: Desk) -> None:
     assert json.loads(out)["runs"][0]["run"] != point
 
 
+RESTORE = ("restore", "example", "--site", "shop", "--point", "20261121T020000Z-0a0b0c0d")
+
+
+def test_a_part_of_a_restore_point_reaches_ansible_by_name(desk: Desk) -> None:
+    code, _, err = desk.type(*RESTORE, "--table", "wp_posts", "--path", "wp-content/uploads", "--accept-other-version")
+    assert code == 0, err
+    ledger = desk.type("status", "example", "--json")[1]
+    assert json.loads(ledger)["runs"][0]["outcome"] == "done"
+    assert desk.project.calls()[1]["variables"]["more"] == {
+        "site_snapshot_tables": ["wp_posts"],
+        "site_snapshot_paths": ["wp-content/uploads"],
+        "site_snapshot_accept_other_version": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--path", "../../etc/passwd"), "leads out of the site's folder"),
+        (("--path", "/etc/passwd"), "does not lie in the site's folder"),
+        (("--path=--delete",), "looks like an option"),
+        (("--table", "wp`posts"), "cannot be the name of a table"),
+        (("--table", "{{ lookup('pipe', 'id') }}"), "cannot be the name of a table"),
+        (("--path", "{{ lookup(1) }}"), "cannot be the name of a file"),
+        (("--only", "everything"), "'files', 'database'"),
+        (("--only", "files", "--table", "wp_posts"), "--only files leaves it out"),
+        (("--only", "database", "--path", "x"), "--only database leaves them out"),
+    ],
+)
+def test_what_can_be_no_part_of_a_restore_point_is_refused_before_any_host_hears_of_it(
+    desk: Desk, asked: tuple[str, ...], said: str
+) -> None:
+    code, _, err = desk.type(*RESTORE, *asked)
+
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert "Next: upkeep" in err
+    assert desk.project.steps() == []
+
+
 def test_points_says_where_the_missing_keys_belong(desk: Desk) -> None:
     code, _, err = desk.type("points", "example")
     assert code == 12

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import restoration, snapshot, tree
+from plugins.module_utils import fetch, restoration, snapshot, tree
+from plugins.module_utils.parts import Part
 from plugins.module_utils.restic import Listing, Node
 from plugins.module_utils.site import Site
 
 ROOT = "/srv/shop/htdocs"
+DUMP = {"folder": "/srv/shop/.upkeep/dump", "bytes": 10, "database": "shop", "tables": {"wp_posts": {"bytes": 10}}}
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def nodes(root: Path) -> dict[str, Node]:
 def compared(root: Path, stored: dict[str, Node]) -> list[str]:
     """Compare a restored tree with a snapshot of these nodes."""
     listing = Listing("a" * 64, [], [], {f"{ROOT}/{path}": node for path, node in stored.items()})
-    return restoration.differences(listing, str(root), ROOT, {"files": {"count": 2, "bytes": 6}})
+    return fetch.differences(listing.below(ROOT), str(root), {"count": 2, "bytes": 6})
 
 
 def test_a_file_that_is_in_no_snapshot_is_missed(folder: Path) -> None:
@@ -104,17 +106,84 @@ def site(root: Path) -> Site:
         ({}, ""),
         ({"root": "/srv/other/htdocs"}, "it was taken of /srv/other/htdocs"),
         ({"files": {"count": 2, "bytes": 10**15}}, "MB are free: make room there"),
-        ({"dump": {"bytes": 10**15, "database": "shop"}}, "MB are free: make room there"),
-        ({"dump": {"bytes": 10, "database": "shop_staging"}}, "is production's own database"),
+        ({"dump": {**DUMP, "bytes": 10**15}}, "MB are free: make room there"),
+        ({"dump": {**DUMP, "database": "shop_staging"}}, "is production's own database"),
     ],
 )
 def test_a_restore_point_that_cannot_be_put_here_is_refused(folder: Path, change: dict[str, object], said: str) -> None:
     manifest = {
         "root": str(folder),
         "files": {"count": 2, "bytes": 6},
-        "dump": {"bytes": 10, "database": "shop"},
+        "dump": {**DUMP, "bytes": 10},
         **change,
     }
 
-    assert said in "; ".join(restoration.refusals(site(folder), manifest))
-    assert bool(said) == bool(restoration.refusals(site(folder), manifest))
+    assert said in "; ".join(fetch.refusals(site(folder), manifest, Part()))
+    assert bool(said) == bool(fetch.refusals(site(folder), manifest, Part()))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Part(), ["it needs"]),
+        (Part(only="files"), ["it needs"]),
+        (Part(only="database"), []),
+        (Part(tables=("wp_posts",)), []),
+        (Part(tables=("wp_huge",)), ["it needs"]),
+        (Part(paths=("a/x.php",)), []),
+        (Part(tables=("wp_pots",)), ["it has no table wp_pots. Did you mean wp_posts?"]),
+    ],
+)
+def test_a_part_needs_room_for_itself_only(folder: Path, asked: Part, said: list[str]) -> None:
+    huge = {"wp_posts": {"bytes": 10}, "wp_huge": {"bytes": 10**15}}
+    manifest = {"root": str(folder), "files": {"count": 2, "bytes": 10**15}, "dump": {**DUMP, "tables": huge}}
+
+    found = fetch.refusals(site(folder), manifest, asked)
+
+    assert len(found) == len(said)
+    assert all(sentence.startswith(start) for sentence, start in zip(found, said, strict=True))
+
+
+def test_restic_is_asked_for_exact_names(folder: Path) -> None:
+    manifest = {"dump": {**DUMP, "tables": {"wp_posts": {"file": "tables/wp_posts.sql"}}}}
+    asked = Part(tables=("wp_posts",), paths=("a/x [1]*.php", "b\\c?"))
+
+    assert fetch.wanted(site(folder), manifest, asked) == [
+        f"{folder}/a/x \\[1\\]\\*.php", f"{folder}/b\\\\c\\?", "/srv/shop/.upkeep/dump/tables/wp_posts.sql"
+    ]  # fmt: skip
+    assert fetch.wanted(site(folder), manifest, Part(only="database")) == ["/srv/shop/.upkeep/dump"]
+    assert fetch.wanted(site(folder), manifest, Part(only="files")) == [str(folder)]
+
+
+THEN = {"versions": {"core": "6.2.6", "db_version": "53496", "database": "10.11.14-MariaDB"}}
+
+
+@pytest.mark.parametrize(
+    ("now", "asked", "rows", "said"),
+    [
+        ("6.4.5 56657", Part(), "56657", ""),
+        ("6.2.6 53496", Part(only="database"), "53496", ""),
+        ("6.4.5 56657", Part(only="database"), "56657", "which wants database version 56657, and the restore point's is 53496"),
+        ("6.1.0 53000", Part(tables=("wp_posts",)), "53000", "WordPress 6.1.0 now, which wants database version 53000"),
+        ("6.4.5 56657", Part(only="files"), "56657", "the site's database has version 56657 now"),
+        ("6.4.5 56657", Part(only="files"), "53496", ""),
+        ("6.4.5 56657", Part(only="files"), "", ""),
+        ("6.4.5 56657", Part(paths=("wp-content/uploads/x.jpg",)), "56657", ""),
+        ("6.4.5 56657", Part(paths=("wp-includes/load.php",)), "56657", "the site has WordPress 6.4.5 now"),
+        ("", Part(only="database"), "", ""),
+    ],
+)  # fmt: skip
+def test_a_part_of_another_version_is_refused_with_what_to_type(
+    folder: Path, now: str, asked: Part, rows: str, said: str
+) -> None:
+    if now:
+        core, wants = now.split()
+        (folder / "wp-includes").mkdir()
+        text = f"<?php\n$wp_version = '{core}';\n$wp_db_version = {wants};\n"
+        (folder / "wp-includes" / "version.php").write_text(text)
+
+    told = restoration.other_version(site(folder), dict(THEN), asked, rows)
+
+    assert said in told
+    assert bool(told) == bool(said)
+    assert not told or "-e site_snapshot_accept_other_version=true" in told

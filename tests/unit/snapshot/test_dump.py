@@ -4,47 +4,124 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import subprocess
+import tempfile
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.module_utils import dump
 from plugins.module_utils.database import Database
 from plugins.module_utils.dump import DumpError, Proof, unproven
+from plugins.module_utils.dump_files import file_name
+from plugins.module_utils.dump_stream import Reader, Writer
+from plugins.module_utils.points import dump_files
 
 # As mariadb-dump 10.11 writes it: one row to a line, line ends in values escaped.
-MARIADB = rb"""/*M!999999\- enable the sandbox mode */
--- MariaDB dump 10.19
+HEAD = rb"""/*M!999999\- enable the sandbox mode */
+-- MariaDB dump 10.19  Distrib 10.11.14-MariaDB, for debian-linux-gnu (x86_64)
+--
+-- Host: localhost    Database: shop
+-- ------------------------------------------------------
+-- Server version	10.11.14-MariaDB-0+deb12u2
+
+/*!40101 SET NAMES utf8mb4 */;
+/*!40103 SET @OLD_TIME_ZONE=@@TIME_ZONE */;
+/*!40103 SET TIME_ZONE='+00:00' */;
+
+"""
+SEQUENCES = rb"""--
+-- Sequence structure for `numbers`
+--
+
+DROP SEQUENCE IF EXISTS `numbers`;
+CREATE SEQUENCE `numbers` start with 1 minvalue 1;
+DO SETVAL(`numbers`, 7, 0);
+
+"""
+POSTS = rb"""--
+-- Table structure for table `wp_posts`
+--
+
 DROP TABLE IF EXISTS `wp_posts`;
+/*!40101 SET @saved_cs_client     = @@character_set_client */;
 CREATE TABLE `wp_posts` (
   `id` int(11) NOT NULL COMMENT 'CREATE TABLE `fake` (',
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB;
+
+--
+-- Dumping data for table `wp_posts`
+--
+
 LOCK TABLES `wp_posts` WRITE;
 /*!40000 ALTER TABLE `wp_posts` DISABLE KEYS */;
 INSERT INTO `wp_posts` VALUES
-(1,'a\n(1,2),\nCREATE TABLE `x` ('),
+(1,'a\n(1,2),\n--\n-- Table structure for table `x`\n--\nCREATE TABLE `x` ('),
 (2,'b'),
 (3,NULL);
 INSERT INTO `wp_posts` VALUES
 (4,'c');
 /*!40000 ALTER TABLE `wp_posts` ENABLE KEYS */;
 UNLOCK TABLES;
+"""
+TRIGGER = rb"""/*!50003 SET @saved_cs_client      = @@character_set_client */ ;
 DELIMITER ;;
 /*!50003 CREATE*/ /*!50003 TRIGGER t BEFORE INSERT ON wp_posts FOR EACH ROW BEGIN
 (1);
 INSERT INTO `log` VALUES
 (1);
-END */;;
-CREATE TABLE `we``ird` (
-  `id` int(11)
-);
+
+--
+-- Table structure for table `in_a_comment`
+--
+
+CREATE TABLE `in_a_comment` (
 UNLOCK TABLES;
+END */;;
+DELIMITER ;
+/*!50003 SET sql_mode              = @saved_sql_mode */ ;
+
+"""
+WEIRD = rb"""--
+-- Table structure for table `we``ird/../t`
+--
+
+DROP TABLE IF EXISTS `we``ird/../t`;
+CREATE TABLE `we``ird/../t` (
+  `id` int(11),
+  `twice` int(11) GENERATED ALWAYS AS (`id` * 2) STORED
+);
+
+--
+-- Dumping data for table `we``ird/../t`
+--
+
+INSERT INTO `we``ird/../t` (`id`) VALUES
+(1),
+(1);
+UNLOCK TABLES;
+
+"""
+VIEW = rb"""--
+-- Final view structure for view `v`
+--
+
+/*!50001 DROP VIEW IF EXISTS `v`*/;
+/*!50001 VIEW `v` AS select 1 AS `1` */;
+
+"""
+TAIL = rb"""/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */;
+
+/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;
 -- Dump completed
 """
+MARIADB = HEAD + SEQUENCES + POSTS + TRIGGER + WEIRD + VIEW + TAIL
+ROWS = {"wp_posts": 4, "we`ird/../t": 2}
 MYSQL = b"""
 CREATE TABLE `wp_posts` (
   `id` int
@@ -77,8 +154,9 @@ def read(tmp_path: Path, content: bytes) -> Proof:
 def test_tables_and_rows_are_found_and_values_are_not_taken_for_them(tmp_path: Path) -> None:
     found = read(tmp_path, MARIADB)
 
-    assert found.tables == ["we`ird", "wp_posts"]
-    assert found.rows == {"wp_posts": 4, "we`ird": 0}
+    assert found.tables == ["we`ird/../t", "wp_posts"]
+    assert found.rows == ROWS
+    assert found.triggers == ["wp_posts"]
     assert found.end_marker
     assert found.bytes == len(MARIADB)
     assert found.sha256 == hashlib.sha256(MARIADB).hexdigest()
@@ -97,16 +175,66 @@ def test_a_dump_without_its_last_line_is_not_whole(tmp_path: Path, content: byte
     assert not read(tmp_path, content).end_marker
 
 
+def taken_apart(folder: Path, blocks: list[bytes]) -> dict[str, bytes]:
+    """Return the files into which a dump is taken apart that comes in these blocks."""
+    writer = Writer(str(folder))
+    reader = Reader(writer.take)
+    for block in blocks:
+        reader.feed(block)
+    assert reader.finish()
+    writer.finish()
+    assert reader.rows == ROWS
+    assert reader.strays == set()
+    for made in writer.files():
+        content = (folder / made.file).read_bytes()
+        assert (made.bytes, made.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    return {made.file: (folder / made.file).read_bytes() for made in writer.files()}
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, len(MARIADB)), max_size=30))
-def test_it_does_not_matter_where_the_blocks_end(cuts: list[int]) -> None:
-    reader = dump._Reader()
+def test_each_table_gets_a_file_of_its_own_wherever_the_blocks_end(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(MARIADB)]
-    for start, end in pairwise(edges):
-        reader.feed(MARIADB[start:end])
+    with tempfile.TemporaryDirectory() as folder:
+        files = taken_apart(Path(folder), [MARIADB[start:end] for start, end in pairwise(edges)])
+
+    assert files == {
+        "tables/wp_posts.sql": HEAD + POSTS + TAIL,
+        "tables/we%60ird%2F%2E%2E%2Ft.sql": HEAD + WEIRD + TAIL,
+        "sequences.sql": HEAD + SEQUENCES + TAIL,
+        "definitions.sql": HEAD + TRIGGER + VIEW + TAIL,
+    }
+
+
+def test_long_lines_and_many_blocks_lose_no_byte(tmp_path: Path) -> None:
+    rows = b",\n".join(b"(%d,'%s')" % (number, b"x" * 70_000 * (number % 3)) for number in range(90))
+    text = HEAD + POSTS.replace(b"(4,'c')", rows) + TAIL
+    reader, writer = Reader(), Writer(str(tmp_path))
+    reader = Reader(writer.take)
+    for start in range(0, len(text), 4096):
+        reader.feed(text[start : start + 4096])
 
     assert reader.finish()
-    assert sorted(reader.tables) == ["we`ird", "wp_posts"]
-    assert reader.rows == {"wp_posts": 4, "we`ird": 0}
+    writer.finish()
+    assert reader.rows == {"wp_posts": 3 + 90}
+    assert (tmp_path / "tables" / "wp_posts.sql").read_bytes() == text
+
+
+@pytest.mark.parametrize("table", ["a" * 64, "ü" * 64, "." * 64, "../../etc/passwd", "A", "a", "wp_$ -x"])
+def test_every_name_of_a_table_makes_the_name_of_a_file(table: str) -> None:
+    folder, _, name = file_name(table).partition("/")
+
+    assert folder == "tables"
+    assert re.fullmatch(r"[A-Za-z0-9_$%-]{1,200}\.sql", name)
+    assert len({file_name(each) for each in (table, table + "%", table[:-1] + "\u00fc\u00fc")}) == 3
+
+
+def test_a_table_in_an_unknown_form_is_no_part_of_a_dump_to_lean_on(tmp_path: Path) -> None:
+    reader = Reader()
+    reader.feed(MARIADB.replace(b"-- Table structure for table `we``ird/../t`", b"-- Something else"))
+
+    assert reader.finish()
+    assert reader.strays == {"we`ird/../t"}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +243,7 @@ def test_it_does_not_matter_where_the_blocks_end(cuts: list[int]) -> None:
         (proof(), {"wp_options": 120, "wp_posts": 1000}, ""),
         (proof(), {"wp_options": 121, "wp_posts": 1100}, ""),
         (proof(rows={}), {"wp_options": 120, "wp_posts": 5000}, ""),
+        (proof(strays=["x"]), {"wp_options": 120}, "the table x in a form"),
         (proof(bytes=0), {"wp_options": 120}, "it is empty"),
         (proof(end_marker=False), {"wp_options": 120}, "last line"),
         (proof(tables=["wp_posts"]), {"wp_options": 120, "wp_posts": 1000}, "1 of 2 tables are missing, such as wp_options"),
@@ -134,8 +263,8 @@ def database(folder: Path, dumping: str) -> Database:
         "#!/bin/sh\n"
         "case $(cat) in\n"
         "*COUNT*wp_posts*) printf 'wp_posts\\t2\\n' ;;\n"
-        "*COUNT*information_schema*) echo 0 ;;\n"
-        "*TABLE_NAME*) echo wp_posts ;;\n"
+        "*COUNT*information_schema*) printf '0\\t0\\n' ;;\n"
+        "*TABLE_NAME*) printf 'wp_posts\\tBASE TABLE\\tNO\\n' ;;\n"
         "esac\n"
     )
     program.write_text("#!/bin/sh\n" + dumping)
@@ -144,18 +273,25 @@ def database(folder: Path, dumping: str) -> Database:
     return Database("shop", str(folder / "options"), str(client), str(program))
 
 
-WHOLE = r"""printf '%s\n' '' 'CREATE TABLE `wp_posts` (' ');' 'INSERT INTO `wp_posts` VALUES' '(1),' '(2);' '-- Dump completed'
+WHOLE = r"""printf '%s\n' '-- a dump' '--' '-- Table structure for table `wp_posts`' '--' 'CREATE TABLE `wp_posts` (' ');' \
+    'INSERT INTO `wp_posts` VALUES' '(1),' '(2);' '/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */;' '-- Dump completed'
 """
 
 
-def test_a_dump_is_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+def test_a_dump_is_files_that_only_their_owner_reads(tmp_path: Path) -> None:
     taken = dump.take(database(tmp_path, WHOLE), str(tmp_path / "dump"))
 
-    assert taken.tables == {"wp_posts": {"rows": 2}}
+    path = tmp_path / "dump" / "tables" / "wp_posts.sql"
+    assert taken.rows == {"wp_posts": 2}
     assert taken.exit_codes == {"mariadb-dump": 0}
-    assert os.stat(taken.path).st_mode & 0o777 == 0o600
-    assert os.stat(tmp_path / "dump").st_mode & 0o777 == 0o700
-    assert taken.evidence()["end_marker"] is True
+    assert taken.not_transactional == ["wp_posts"]
+    assert taken.sizes() == {str(path): path.stat().st_size}
+    assert [os.stat(each).st_mode & 0o777 for each in (path, path.parent, path.parents[1])] == [0o600, 0o700, 0o700]
+    listed = subprocess.run(
+        ["sha256sum", "tables/wp_posts.sql"], cwd=tmp_path / "dump", capture_output=True, check=True
+    )
+    assert taken.evidence()["sha256"] == hashlib.sha256(listed.stdout).hexdigest()
+    assert dump_files(taken.evidence()) == [taken.files["wp_posts"]]
 
 
 @pytest.mark.parametrize(

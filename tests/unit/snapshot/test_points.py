@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from plugins.module_utils.dump_files import DumpFile, file_name, overall
 from plugins.module_utils.points import PointError, Store, problems, shrunk
 
 POINT = "20261122T020000Z-1f0c9a2b"
@@ -32,6 +33,11 @@ def manifest(**changes: Any) -> dict[str, Any]:
             "sha256": "b" * 64,
         },
     }
+    return changed(value, changes)
+
+
+def changed(value: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Change inner values, by their names with two underscores between."""
     for path, new in changes.items():
         *folders, name = path.split("__")
         inner = value
@@ -41,14 +47,50 @@ def manifest(**changes: Any) -> dict[str, Any]:
     return value
 
 
-def test_a_whole_manifest_has_no_problems() -> None:
-    assert problems(manifest(), client="example", site="shop", point=POINT) == []
+def by_table(**changes: Any) -> dict[str, Any]:
+    """Return a manifest of schema 2, where each table has a file of its own."""
+    files = {
+        name: DumpFile(file_name(name), 200_000, digit * 64) for name, digit in (("wp_options", "c"), ("wp_posts", "d"))
+    }
+    dump = {**manifest()["dump"], "folder": "/srv/shop/.upkeep/dump", "sha256": overall(files.values()), "others": {}}
+    del dump["file"]
+    dump["tables"] = {name: {"rows": 21, **each.evidence()} for name, each in files.items()}
+    value = manifest(schema=2, dump=dump)
+    return changed(value, changes)
+
+
+@pytest.mark.parametrize("value", [manifest(), by_table()], ids=["schema-1", "schema-2"])
+def test_a_whole_manifest_has_no_problems(value: dict[str, Any]) -> None:
+    assert problems(value, client="example", site="shop", point=POINT) == []
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"schema": 2}, "schema 2"),
+        ({"dump__folder": "dump"}, "where the dump lay"),
+        ({"dump__tables__wp_posts__file": "../../../etc/passwd"}, "in which file wp_posts lies"),
+        ({"dump__tables__wp_posts__file": "tables/../x.sql"}, "in which file wp_posts lies"),
+        ({"dump__tables__wp_posts__file": "/x.sql"}, "in which file wp_posts lies"),
+        ({"dump__tables__wp_posts": None}, "in which file wp_posts lies"),
+        ({"dump__tables__wp_posts__file": "tables/wp_options.sql"}, "two of its tables lie in one file"),
+        ({"dump__tables__wp_posts__bytes": 0}, "the file of wp_posts is empty"),
+        ({"dump__tables__wp_posts__sha256": "d"}, "the file of wp_posts has no checksum"),
+        ({"dump__tables__wp_posts__sha256": "e" * 64}, "does not go together"),
+        ({"dump__tables__wp_posts__bytes": 200_001}, "does not go together"),
+        ({"dump__others": {"definitions": {"file": "definitions.sql", "bytes": 1, "sha256": "e" * 64}}}, "go together"),
+        ({"dump__end_marker": False}, "no end marker"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_does_not_prove_each_file_says_what(change: dict[str, Any], said: str) -> None:
+    assert said in "; ".join(problems(by_table(**change), client="example", site="shop", point=POINT))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": 3}, "schema 3"),
+        ({"schema": True}, "schema True"),
+        ({"schema": "2"}, "schema '2'"),
         ({"client": "other"}, "it is for client 'other'"),
         ({"site": "blog"}, "it is for site 'blog'"),
         ({"point": "20261122T020000Z-00000000"}, "it is for point"),
