@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import cli_ask, cli_run, cli_store, screen
+from orchestrator import cli_ask, cli_proof, cli_run, cli_store, screen
 from orchestrator.cli_options import (
     CODES,
     HERE,
@@ -339,6 +339,7 @@ def release_hold(
 
 
 cli_store.add_commands(app, settings_of)
+cli_proof.add_commands(app, settings_of)
 
 
 def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:

@@ -338,7 +338,7 @@ def _incident(row: tables.Incident) -> IncidentEntry:
     )
 
 
-def _open_incidents(client: str, site: str, about: str) -> Select[tuple[tables.Incident]]:
+def _open_incidents(client: str, site: str, about: str) -> Select[Any]:
     return select(tables.Incident).where(
         tables.Incident.client == client,
         tables.Incident.site == site,

@@ -196,12 +196,13 @@ def test_a_ledger_of_before_is_brought_to_this_version_with_all_that_is_in_it(ur
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        texts = "'example','shop','shop','update','',''"
         connection.exec_driver_sql(
-            f"INSERT INTO run VALUES ('{ID}',{texts},'{{}}','{{}}','','ended','done','','2026-11-22 02:00:00',NULL,NULL)"
+            "INSERT INTO run VALUES (?,'example','shop','shop','update','','','{}','{}','','ended','done','',?,NULL,NULL)",
+            (ID, "2026-11-22 02:00:00"),
         )
         connection.exec_driver_sql(
-            f"INSERT INTO incident VALUES (7,'example','shop','{ID}','2026-11-22 02:00:00',NULL,'[\"/ answers 500\"]')"
+            "INSERT INTO incident VALUES (7,'example','shop',?,?,NULL,?)",
+            (ID, "2026-11-22 02:00:00", '["/ answers 500"]'),
         )
     engine.dispose()
     assert peek(url) is None
