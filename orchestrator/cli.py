@@ -241,15 +241,16 @@ def points(
     client: Name,
     sites: Sites = None,
     inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
     vault: Vault = None,
     content: Content = None,
     as_json: Json = False,
 ) -> None:
-    """List the restore points that the client's store has: those whose manifest is there.
+    """List the restore points that the client's store has: age, size, what changed since, verified and drilled when.
 
     Example: `upkeep points acme --site shop`
     """
-    settings = settings_of(inventories, "", as_json, vault, content)
+    settings = settings_of(inventories, ledger, as_json, vault, content)
     found = cli_ask.points(settings, cli_run.read_client(settings, client), sites or ())
     _say(settings, {"client": client, "points": found}, lambda: cli_ask.show_points(settings.console, client, found))
 

@@ -202,6 +202,17 @@ def test_while_a_snapshot_lies_aside_nothing_is_pruned(yard: Yard) -> None:
     assert yard.verify("--full").code == 0
 
 
+def test_the_list_of_points_says_what_was_verified_and_what_changed(yard: Yard) -> None:
+    manifest(yard, yard.taken[0], files={"count": 9, "bytes": 602_000})
+    assert yard.verify().code == 4
+    new, old = yard.depot.upkeep("points", "example", "--json").answer["points"]
+    assert (new["verified"], new["complete"], old["complete"]) == (NOW.isoformat(), True, False)
+    assert (new["changes"]["count"], new["changes"]["bytes"], new["drilled"]) == (-6, 0, None)
+    said = yard.depot.upkeep("points", "example")
+    assert "2026-11-22 NOT COMPLETE" in said.out
+    assert "-6 files" in said.out
+
+
 def test_the_screen_names_object_point_and_what_to_type(yard: Yard) -> None:
     pack = yard.packs("data")[0]
     yard.flip(pack)
