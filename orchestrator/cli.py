@@ -339,10 +339,6 @@ def release_hold(
     _say(settings, answer, lambda: settings.console.print(screen.safe(words), markup=False))
 
 
-cli_store.add_commands(app, settings_of)
-cli_proof.add_commands(app, settings_of)
-
-
 def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:
     if settings.as_json:
         sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
@@ -358,6 +354,10 @@ def _end(settings: Settings, answers: Sequence[Answer]) -> None:
         complain_json(code, str(bad["message"]), str(bad["next"]))
     if code:
         raise typer.Exit(code)
+
+
+cli_store.add_commands(app, settings_of)
+cli_proof.add_commands(app, settings_of, _end)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -233,6 +233,8 @@ def report(settings: Settings, client: Client, *, month: str, runs: Sequence[str
                 points=ledger.points(client.id),
                 holds=holds,
                 incidents=incidents,
+                verifications=ledger.verifications(client.id),
+                drills=ledger.drills(client.id),
                 begins=begins,
                 ends=ends,
                 made=now,

@@ -1,4 +1,4 @@
-"""The commands that prove restore points: `upkeep verify`, which reads them back."""
+"""The commands that prove restore points: `upkeep verify` reads them back, `upkeep drill` recovers from one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
-from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Sites, Vault
-from orchestrator.cli_run import Settings, read_client
+from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Program, Sites, Vault
+from orchestrator.cli_run import Settings, carry_out_plan, planned, read_client
 from orchestrator.cli_store import Restic
 from orchestrator.complaint import complain_json
-from orchestrator.results import worst
+from orchestrator.errors import Usage
+from orchestrator.plan.plan import ID, Duty
+from orchestrator.results import Answer, worst
 from orchestrator.screen import HEARTBEAT_SECONDS, safe, show_rows
 from orchestrator.verifier import Watch, verify_sites
 
@@ -29,8 +31,43 @@ Heal = Annotated[
 ]
 
 
-def add_commands(app: typer.Typer, settings_of: Make) -> None:
-    """Put the commands of this module on the command line. `settings_of` knows the clock and where things lie."""
+End = Callable[[Settings, Sequence[Answer]], None]
+NEWEST = "newest"
+Point = Annotated[
+    str, typer.Option("--point", metavar="ID", help="This restore point instead, as `upkeep points` shows it.")
+]
+
+
+def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
+    """Put the commands of this module on the command line.
+
+    `settings_of` knows the clock and where things lie, `end` closes a command of several runs.
+    """
+
+    @app.command("drill")
+    def drill(
+        client: Name,
+        sites: Sites = None,
+        point: Point = NEWEST,
+        inventories: Inventories = HERE,
+        ledger: LedgerUrl = "",
+        vault: Vault = None,
+        content: Content = None,
+        program: Program = "",
+        as_json: Json = False,
+    ) -> None:
+        """Bring the newest restore point back in a scratch place on its host, try every function, and remove it again.
+
+        Measures how long a recovery takes and how old its data are, beside what the contract promises. Production is
+        only read. Code 12 when the site cannot be recovered from that point.
+
+        Examples: `upkeep drill acme` · `upkeep drill acme --site shop`
+        """
+        settings = settings_of(inventories, ledger, as_json, vault, content, program)
+        if point != NEWEST and not ID.fullmatch(point):
+            raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client}")
+        known = read_client(settings, client)
+        end(settings, carry_out_plan(settings, known, planned(settings, known, sites or (), Duty.DRILL, point)))
 
     @app.command("verify")
     def verify(

@@ -61,6 +61,8 @@ def next_step(result: Result) -> str:
         case Outcome.NOT_PUT_BACK:
             again = f"upkeep run --resume {client}"
             return f"{again}, and if that does not help: upkeep restore {client} --site {site} --point {entry.point}"
+        case Outcome.REFUSED | Outcome.UNHEALTHY if entry.duty == "drill":
+            return f"upkeep verify {client} --site {site} --full"
         case Outcome.PUT_BACK | Outcome.UNHEALTHY:
             return f"upkeep report {client} --run {entry.id}"
         case Outcome.BUSY:

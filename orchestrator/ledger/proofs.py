@@ -54,7 +54,7 @@ class Proofs:
         if site:
             query = query.where(tables.Run.site == site)
         with Session(self.engine) as session:
-            rows = session.execute(query.order_by(tables.Step.began.desc())).all()
+            rows = session.execute(query.order_by(tables.Step.began.desc(), tables.Step.position.desc())).all()
             return tuple(_drill(run, step) for run, step in rows)
 
 

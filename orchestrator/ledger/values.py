@@ -71,8 +71,9 @@ class HoldEntry:
     released: datetime | None = None
 
 
-# What an incident is about: the site itself, or its restore points. Each is closed by what has seen it well again.
-SITE, POINTS = "site", "restore points"
+# What an incident is about: the site itself, its restore points in the store, or whether it can be recovered from them.
+# Each is closed by what has seen that well again.
+SITE, POINTS, DRILL = "site", "restore points", "drill"
 
 
 @dataclass(frozen=True)
