@@ -133,7 +133,7 @@ def show_status(console: Console, answer: Mapping[str, Any]) -> None:
         show_rows(console, "Interrupted", answer["interrupted"], line)
         for client in sorted({run["client"] for run in answer["interrupted"]}):
             console.print(f"Next: upkeep run --resume {client}", style="bold", markup=False)
-    show_rows(console, "Incidents", answer["incidents"], ("id", "client", "site", "opened", "reasons"))
+    show_rows(console, "Incidents", answer["incidents"], ("id", "client", "site", "about", "opened", "reasons"))
     show_rows(console, "Running", answer["running"], line)
     show_rows(console, "Held", answer["holds"], ("id", "client", "site", "kind", "slug", "version", "since", "reason"))
     show_rows(console, "Last runs", answer["runs"], ("run", "client", "site", "duty", "outcome", "seconds", "message"))

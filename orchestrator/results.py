@@ -115,7 +115,8 @@ def status_answer(
                 "id": incident.id,
                 "client": incident.client,
                 "site": incident.site,
-                "run": incident.run,
+                "run": incident.run or None,
+                "about": incident.about,
                 "opened": incident.opened.isoformat(),
                 "reasons": list(incident.reasons),
             }

@@ -211,6 +211,7 @@ def _hold(hold: HoldEntry) -> Report:
 def _incident(incident: IncidentEntry) -> Report:
     return {
         "site": incident.site,
+        "about": incident.about,
         "opened": incident.opened.isoformat(),
         "closed": incident.closed.isoformat() if incident.closed else None,
         "reasons": list(incident.reasons),

@@ -48,7 +48,7 @@ def heal(bucket: Bucket, restic: Restic, seen: Verification, *, client: str, sit
     gone: list[str] = []
     back: list[str] = []
     unindexed = _damaged_and_unindexed(bucket, prefix, password)
-    for kind, name in (*seen.wrong, *unindexed):
+    for kind, name in dict.fromkeys((*seen.wrong, *unindexed)):
         if kind in KINDS and (
             bucket.must_get(location(prefix, kind, name)) is None or _take_away(bucket, prefix, kind, name)
         ):

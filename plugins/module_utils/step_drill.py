@@ -104,15 +104,21 @@ def _prove(copy: Staging) -> None:
 
 def _compare_rows(opened: Restoration, manifest: dict[str, Any]) -> None:
     """Raise RestoreError when a table has another number of rows than when the restore point was taken."""
-    wanted = manifest["dump"]["tables"]
-    counted = dump.count_rows(opened.incoming, opened.incoming.tables())
-    other = [
-        f"{table} has {counted.get(table, 0)} rows, not {told['rows']}"
-        for table, told in sorted(wanted.items())
-        if isinstance(told, dict) and "rows" in told and counted.get(table) != told["rows"]
-    ]
+    other = other_rows(manifest["dump"]["tables"], dump.count_rows(opened.incoming, opened.incoming.tables()))
     if other:
         raise RestoreError("; ".join(other[:5]))
+
+
+def other_rows(wanted: dict[str, Any], counted: dict[str, int]) -> list[str]:
+    """Return the tables that have not as many rows as a manifest says; one whose rows it does not count has to be there."""
+    found = []
+    for table, told in sorted(wanted.items()):
+        rows = told.get("rows") if isinstance(told, dict) else None
+        if table not in counted:
+            found.append(f"{table} did not come back")
+        elif rows is not None and counted[table] != rows:
+            found.append(f"{table} has {counted[table]} rows, not {rows}")
+    return found
 
 
 def _make_servable(opened: Restoration, copy: Staging) -> None:

@@ -151,6 +151,29 @@ def test_restic_is_told_no_secret_and_locks_nothing(yard: Yard) -> None:
     assert PASSWORD not in log.read_text()
 
 
+def test_a_newer_restic_is_asked_by_the_new_name_of_the_command(yard: Yard) -> None:
+    yard.flip(yard.packs("data")[0])
+    newer = script(
+        yard,
+        f'[ "$1" = version ] && {{ echo "restic 0.18.0 compiled with go1.24 on linux/amd64"; exit 0; }}\n'
+        f'[ "$1 $2" = "repair index" ] && exec {RESTIC} rebuild-index\n[ "$1" = rebuild-index ] && exit 1\nexec {RESTIC} "$@"',
+    )
+    assert len(yard.seen("--full", "--heal", "--restic", newer)["healed"]["put_aside"]) == 1
+
+
+def test_a_damaged_pack_that_nothing_needs_is_taken_away_before_a_snapshot_leans_on_it(yard: Yard) -> None:
+    """Of an upload that was cut off: no index lists it, and restic would list it without reading it."""
+    pack = yard.packs("data")[0]
+    body = bytearray(pack.read_bytes())
+    body[100] ^= 0xFF
+    yard.put(pack.parent.with_name("ab") / ("ab" * 32), bytes(body))
+    (damage,) = yard.seen("--full")["damage"]
+    assert (damage["object"], damage["points"]) == (f"data/ab/{'ab' * 32}", [])
+    healed = yard.verify("--full", "--heal")
+    assert (healed.code, healed.answer["sites"][0]["healed"]["put_aside"]) == (3, [f"data/{'ab' * 32}"])
+    assert yard.verify("--full").code == 0
+
+
 def test_while_a_run_has_the_site_it_is_looked_at_but_not_healed(yard: Yard) -> None:
     yard.flip(yard.packs("data")[0])
     ledger = open_ledger(f"sqlite:///{yard.depot.folder}/state/ledger.sqlite")

@@ -11,6 +11,7 @@ import pytest
 from plugins.module_utils import restoration, snapshot, tree
 from plugins.module_utils.restic import Listing, Node
 from plugins.module_utils.site import Site
+from plugins.module_utils.step_drill import other_rows
 
 ROOT = "/srv/shop/htdocs"
 
@@ -118,3 +119,13 @@ def test_a_restore_point_that_cannot_be_put_here_is_refused(folder: Path, change
 
     assert said in "; ".join(restoration.refusals(site(folder), manifest))
     assert bool(said) == bool(restoration.refusals(site(folder), manifest))
+
+
+def test_a_table_that_lost_rows_or_did_not_come_back_fails_a_drill() -> None:
+    wanted = {"wp_posts": {"rows": 3}, "wp_users": {"rows": 1}, "wp_log": {}}
+
+    assert other_rows(wanted, {"wp_posts": 3, "wp_users": 1, "wp_log": 9}) == []
+    assert other_rows(wanted, {"wp_posts": 2, "wp_users": 1}) == [
+        "wp_log did not come back",
+        "wp_posts has 2 rows, not 3",
+    ]
