@@ -34,10 +34,10 @@ def cheaper_key(store: Store) -> None:
     store.put("keys", named(body), body)
 
 
-def cheap_key_file(key: Key, password: str) -> bytes:
-    """Return a key file that costs next to nothing to open."""
+def cheap_key_file(key: Key, password: str, *, cost: int = 1024, block: int = 1, lanes: int = 1) -> bytes:
+    """Return a key file that costs next to nothing to open, or as much as is asked for."""
     salt = os.urandom(64)
-    made = hashlib.scrypt(password.encode(), salt=salt, n=1024, r=1, p=1, dklen=64)
+    made = hashlib.scrypt(password.encode(), salt=salt, n=cost, r=block, p=lanes, maxmem=1 << 29, dklen=64)
     parts = {"encrypt": key.encrypt, "k": key.mac_k, "r": key.mac_r}
     text = {name: base64.b64encode(part).decode() for name, part in parts.items()}
     master = json.dumps({"mac": {"k": text["k"], "r": text["r"]}, "encrypt": text["encrypt"]}).encode()
@@ -47,9 +47,9 @@ def cheap_key_file(key: Key, password: str) -> bytes:
         "username": "x",
         "hostname": "x",
         "kdf": "scrypt",
-        "N": 1024,
-        "r": 1,
-        "p": 1,
+        "N": cost,
+        "r": block,
+        "p": lanes,
     }
     file |= {"salt": base64.b64encode(salt).decode(), "data": base64.b64encode(data).decode()}
     return json.dumps(file).encode()

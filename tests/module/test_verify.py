@@ -12,9 +12,9 @@ import yaml
 
 from orchestrator.ledger.ledger import open_ledger
 from orchestrator.ledger.values import RunEntry
-from orchestrator.run.restic_objects import Key, key_of
+from orchestrator.run.restic_objects import Key, Malformed, key_of
 from tests.depot import NOW, PASSWORD, RESTIC, SECRET, Depot, needs_restic, night
-from tests.module.gateway_thief import seal
+from tests.module.gateway_thief import cheap_key_file, seal
 from tests.yard import VERIFY, Yard, problems
 
 pytest_plugins = ["tests.depot_fixtures", "tests.yard_fixtures"]
@@ -118,6 +118,15 @@ def test_a_pack_with_a_good_name_and_a_false_content_is_damage_too(yard: Yard) -
     assert damage["object"].endswith(listed["id"])
     assert "in it: it was not sealed with the repository's key" in damage["problem"]
     assert damage["points"] == yard.taken
+
+
+def test_the_key_of_a_fast_machine_is_opened_and_a_ruinous_one_is_not(yard: Yard) -> None:
+    """restic 0.14 makes a key as dear as its machine does in half a second: at some speed ours were refused."""
+    key = master(yard)
+    assert key_of(cheap_key_file(key, PASSWORD, cost=32768, block=8, lanes=12), PASSWORD) == key
+    ruinous = json.loads(cheap_key_file(key, PASSWORD)) | {"N": 1 << 24, "r": 64}
+    with pytest.raises(Malformed, match="key derivation"):
+        key_of(json.dumps(ruinous).encode(), PASSWORD)
 
 
 def test_a_restic_that_says_all_is_well_hides_nothing(yard: Yard) -> None:
