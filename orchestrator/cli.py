@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import cli_ask, cli_run, cli_store, screen
+from orchestrator import cli_ask, cli_proof, cli_run, cli_store, screen
 from orchestrator.cli_options import (
     CODES,
     HERE,
@@ -247,15 +247,16 @@ def points(
     client: Name,
     sites: Sites = None,
     inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
     vault: Vault = None,
     content: Content = None,
     as_json: Json = False,
 ) -> None:
-    """List the restore points that the client's store has: those whose manifest is there.
+    """List the restore points that the client's store has: age, size, what changed since, verified and drilled when.
 
     Example: `upkeep points acme --site shop`
     """
-    settings = settings_of(inventories, "", as_json, vault, content)
+    settings = settings_of(inventories, ledger, as_json, vault, content)
     found = cli_ask.points(settings, cli_run.read_client(settings, client), sites or ())
     _say(settings, {"client": client, "points": found}, lambda: cli_ask.show_points(settings.console, client, found))
 
@@ -352,9 +353,6 @@ def release_hold(
     _say(settings, answer, lambda: settings.console.print(screen.safe(words), markup=False))
 
 
-cli_store.add_commands(app, settings_of)
-
-
 def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:
     if settings.as_json:
         sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
@@ -370,6 +368,10 @@ def _end(settings: Settings, answers: Sequence[Answer]) -> None:
         complain_json(code, str(bad["message"]), str(bad["next"]))
     if code:
         raise typer.Exit(code)
+
+
+cli_store.add_commands(app, settings_of)
+cli_proof.add_commands(app, settings_of, _end)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,8 +25,8 @@ from orchestrator.report.page import page
 from orchestrator.results import Answer, hold_answer, status_answer
 from orchestrator.run.ansible import InventoryError, host_variables
 from orchestrator.run.runs import alive
-from orchestrator.run.store import KEYS, point_answer, stored_points
-from orchestrator.screen import safe, show_rows
+from orchestrator.run.store import KEYS, point_answers, stored_points
+from orchestrator.screen import safe, show_rows, size
 from orchestrator.screen import show_plan as show_planned
 
 QUESTIONS = {
@@ -133,14 +133,21 @@ def show_status(console: Console, answer: Mapping[str, Any]) -> None:
         show_rows(console, "Interrupted", answer["interrupted"], line)
         for client in sorted({run["client"] for run in answer["interrupted"]}):
             console.print(f"Next: upkeep run --resume {client}", style="bold", markup=False)
-    show_rows(console, "Incidents", answer["incidents"], ("id", "client", "site", "opened", "reasons"))
+    show_rows(console, "Incidents", answer["incidents"], ("id", "client", "site", "about", "opened", "reasons"))
     show_rows(console, "Running", answer["running"], line)
     show_rows(console, "Held", answer["holds"], ("id", "client", "site", "kind", "slug", "version", "since", "reason"))
     show_rows(console, "Last runs", answer["runs"], ("run", "client", "site", "duty", "outcome", "seconds", "message"))
 
 
 def points(settings: Settings, client: Client, sites: Sequence[str]) -> list[Answer]:
-    """Ask the client's store which restore points there are, with the keys that the playbooks use."""
+    """Ask the client's store which restore points there are, and the ledger what was proved of them."""
+    ledger = peek(settings.ledger)
+    try:
+        verifications = ledger.verifications(client.id) if ledger else ()
+        drills = ledger.drills(client.id) if ledger else ()
+    finally:
+        if ledger is not None:
+            ledger.close()
     found: list[Answer] = []
     store = client.contract.store
     for name in choose_sites(client.contract, sites):
@@ -159,18 +166,53 @@ def points(settings: Settings, client: Client, sites: Sequence[str]) -> list[Ans
                 f"ansible-vault edit {settings.inventories / client.id}/group_vars/all/vault.yml",
             )
         stored = stored_points(store, access_key=keys[KEYS[0]], secret_key=keys[KEYS[1]], client=client.id, site=name)
-        found += [point_answer(point) for point in stored]
+        found += point_answers(
+            stored,
+            now=settings.clock(),
+            verifications=[each for each in verifications if each.site == name],
+            drills=[each for each in drills if each.site == name],
+        )
     return found
 
 
 def show_points(console: Console, client: str, found: Sequence[Mapping[str, Any]]) -> None:
     """List restore points."""
-    columns = ("point", "site", "taken", "core", "files", "bytes", "tables")
-    show_rows(console, f"Restore points of {client}", found, columns)
+    columns = ("point", "site", "taken", "age", "core", "files", "bytes", "tables", "changed", "verified", "drilled")
+    rows = [{**each, **_in_words(each)} for each in found]
+    show_rows(console, f"Restore points of {client}", rows, columns)
     if found:
         newest = found[0]
         words = f"Next: upkeep restore {client} --site {newest['site']} --point {newest['point']}"
         console.print(safe(words), style="bold", markup=False)
+
+
+def _in_words(point: Mapping[str, Any]) -> Answer:
+    seconds = point["age_seconds"]
+    days, hours = divmod((seconds or 0) // 3600, 24)
+    age = f"{days} d {hours} h" if days else f"{hours} h"
+    verified = str(point["verified"])[:10] if point["verified"] else None
+    drilled = str(point["drilled"])[:10] if point["drilled"] else None
+    return {
+        "age": age if seconds is not None else None,
+        "changed": _changed(point["changes"]),
+        "verified": f"{verified} NOT COMPLETE" if point["complete"] is False else verified,
+        "drilled": drilled if drilled is None or point["drill"] == "done" else f"{drilled} FAILED",
+    }
+
+
+def _changed(changes: Mapping[str, Any] | None) -> str | None:
+    """Say in a few words what changed since the point before."""
+    if changes is None:
+        return None
+    words = []
+    if changes["count"]:
+        words.append(f"{changes['count']:+d} files")
+    if changes["bytes"]:
+        words.append(f"{'+' if changes['bytes'] > 0 else '-'}{size(abs(changes['bytes']))}")
+    tables = changes["tables_added"], changes["tables_gone"], changes["tables_with_other_rows"]
+    if any(tables):
+        words.append(f"tables +{len(tables[0])} -{len(tables[1])} ~{len(tables[2])}")
+    return ", ".join(words) or "same sizes"
 
 
 def report(settings: Settings, client: Client, *, month: str, runs: Sequence[str], last: int) -> tuple[Answer, str]:
@@ -191,6 +233,8 @@ def report(settings: Settings, client: Client, *, month: str, runs: Sequence[str
                 points=ledger.points(client.id),
                 holds=holds,
                 incidents=incidents,
+                verifications=ledger.verifications(client.id),
+                drills=ledger.drills(client.id),
                 begins=begins,
                 ends=ends,
                 made=now,

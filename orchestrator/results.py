@@ -61,6 +61,8 @@ def next_step(result: Result) -> str:
         case Outcome.NOT_PUT_BACK:
             again = f"upkeep run --resume {client}"
             return f"{again}, and if that does not help: upkeep restore {client} --site {site} --point {entry.point}"
+        case Outcome.REFUSED | Outcome.UNHEALTHY if entry.duty == "drill":
+            return f"upkeep verify {client} --site {site} --full"
         case Outcome.PUT_BACK | Outcome.UNHEALTHY:
             return f"upkeep report {client} --run {entry.id}"
         case Outcome.BUSY:
@@ -113,7 +115,8 @@ def status_answer(
                 "id": incident.id,
                 "client": incident.client,
                 "site": incident.site,
-                "run": incident.run,
+                "run": incident.run or None,
+                "about": incident.about,
                 "opened": incident.opened.isoformat(),
                 "reasons": list(incident.reasons),
             }

@@ -218,6 +218,9 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
     facts.add_row("  run", answer["run"])
     if answer["point"]:
         facts.add_row("  restore point", Text(_point_words(answer["point"])))
+    if answer["drill"]:
+        for title, words in drill_rows(answer["drill"]):
+            facts.add_row(f"  {title}", Text(words, style="yellow" if answer["drill"]["missed"] else ""))
     for change in answer["changes"]:
         facts.add_row(
             f"  {safe(change['kind'])}", Text(safe(f"{change['name']}  {change['before']} → {change['after']}"))
@@ -239,6 +242,27 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
         if len(reasons) > MOST_REASONS:
             facts.add_row("", Text(f"and {len(reasons) - MOST_REASONS} more: see the report", style="dim"))
     console.print(facts)
+
+
+def drill_rows(drill: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say what a drill has measured, beside what was promised."""
+    rows = [("drilled", safe(drill["point"]))]
+    for title, seconds, promise in (
+        ("recovered in", "recovery_seconds", "rto"),
+        ("age of its data", "data_age_seconds", "rpo"),
+    ):
+        if drill[seconds] is not None:
+            hours = drill[f"{promise}_hours"]
+            promised = f"promised: {hours} h" if hours is not None else "nothing promised"
+            rows.append((title, f"{span(drill[seconds])} ({promised})"))
+    return rows
+
+
+def span(seconds: float) -> str:
+    """Say a length of time."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _point_words(point: Mapping[str, Any]) -> str:

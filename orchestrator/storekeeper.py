@@ -45,14 +45,14 @@ class Secrets:
 def check_store(settings: Settings, client: Client, token: str) -> Answer:
     """Try what a client's store does."""
     names = choose_sites(client.contract, ())
-    vault = {name: _secrets(settings, client, name) for name in names}
+    vault = {name: secrets_of(settings, client, name) for name in names}
     return _checked(client, vault, token)
 
 
 def init_store(settings: Settings, client: Client, token: str, *, program: str) -> Answer:
     """Make a client's bucket, set what guards it, and try what came of it."""
     names = choose_sites(client.contract, ())
-    vault = {name: _secrets(settings, client, name) for name in names}
+    vault = {name: secrets_of(settings, client, name) for name in names}
     owner = vault[names[0]].owner
     probe = bucket_trial.probe_folder(client.id, names[0], token) + "init"
     with opened(client.contract.store, owner) as bucket:
@@ -72,13 +72,14 @@ def _repository(settings: Settings, client: Client, bucket: Bucket, site: str, s
     if bucket.ask("head_object", Key=config).ok:
         return Done(what, "was so")
     try:
-        _restic(settings, client, site, secrets, program).init()
+        repository_of(settings, client, site, secrets, program).init()
     except ResticFailed as error:
         return Done(what, "not possible", str(error))
     return Done(what, "set" if bucket.ask("head_object", Key=config).ok else "not possible")
 
 
-def _restic(settings: Settings, client: Client, site: str, secrets: Secrets, program: str) -> Restic:
+def repository_of(settings: Settings, client: Client, site: str, secrets: Secrets, program: str) -> Restic:
+    """Return a site's repository, with the keys that the controller has."""
     return repository(
         program,
         client.contract.store,
@@ -93,7 +94,7 @@ def _restic(settings: Settings, client: Client, site: str, secrets: Secrets, pro
 def store_policy(settings: Settings, client: Client, principal: str, *, apply: bool) -> Answer:
     """Say what the hosts' key should be allowed, and let it be so."""
     store = client.contract.store
-    vault = _secrets(settings, client, client.contract.sites[0].name)
+    vault = secrets_of(settings, client, client.contract.sites[0].name)
     if vault.host is None:
         raise Refused(
             f"no host of {client.id} is given a key: there is nothing to allow.", f"upkeep store check {client.id}"
@@ -162,11 +163,11 @@ def _prune(
     settings: Settings, client: Client, site: str, unwanted: frozenset[str], *, sure: bool, program: str
 ) -> Answer:
     contract, now = client.contract, settings.clock()
-    in_use, seen = _ledger(settings, client.id, site, sure=sure)
-    secrets = _secrets(settings, client, site)
-    restic = _restic(settings, client, site, secrets, program)
+    in_use, seen, damaged = _ledger(settings, client.id, site, sure=sure)
+    secrets = secrets_of(settings, client, site)
+    restic = repository_of(settings, client, site, secrets, program)
     with opened(contract.store, secrets.owner) as bucket:
-        have = stock(bucket, restic, client=client.id, site=site, seen=seen)
+        have = stock(bucket, restic, client=client.id, site=site, seen=seen, damaged=damaged)
         decision = decide(
             have.points,
             contract.retention,
@@ -193,14 +194,20 @@ def _prune(
     return answer
 
 
-def _ledger(settings: Settings, client: str, site: str, *, sure: bool) -> tuple[dict[str, str], set[str]]:
-    """Ask the ledger which points are needed, and which were seen complete. Raises Busy while a run has the site."""
+def _ledger(
+    settings: Settings, client: str, site: str, *, sure: bool
+) -> tuple[dict[str, str], set[str], dict[str, tuple[str, ...]]]:
+    """Ask the ledger which points are needed, which were seen complete, and of which something is lost.
+
+    Raises Busy while a run has the site.
+    """
     ledger = peek(settings.ledger)
     if ledger is None:
-        return {}, set()
+        return {}, set(), {}
     try:
         unfinished = [run for run in ledger.unfinished(client) if run.site == site]
         needed = [*unfinished, *(run for run in ledger.not_put_back(client) if run.site == site)]
+        newest = next(iter(ledger.verifications(client, site)), None)
         seen = {point.id for point in ledger.points(client, site)}
     finally:
         ledger.close()
@@ -209,10 +216,12 @@ def _ledger(settings: Settings, client: str, site: str, *, sure: bool) -> tuple[
             f"run {unfinished[0].id} has {client}/{site} and has not ended; nothing was removed.",
             f"upkeep status {client}; if it was interrupted: upkeep run --resume {client}",
         )
-    return {run.point: f"run {run.id}" for run in needed}, seen
+    damaged = {point: problems for point, problems in newest.points.items() if problems} if newest else {}
+    return {run.point: f"run {run.id}" for run in needed}, seen, damaged
 
 
-def _secrets(settings: Settings, client: Client, site: str) -> Secrets:
+def secrets_of(settings: Settings, client: Client, site: str) -> Secrets:
+    """Ask Ansible what the vault has for a site. Raises Refused when something is missing."""
     host = client.contract.site(site).production.host
     scratch = settings.state / "work" / settings.new_id(settings.clock())
     try:

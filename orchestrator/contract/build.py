@@ -18,12 +18,14 @@ from orchestrator.contract.model import (
     Production,
     Programs,
     Promise,
+    Recovery,
     Retention,
     Scope,
     Site,
     Staging,
     Store,
     UpdateDuty,
+    Verify,
     Window,
 )
 from orchestrator.contract.schema import LATER_DUTIES, WEEK
@@ -106,9 +108,17 @@ def _policy(value: str | list[str]) -> Policy:
 
 def _scope(data: Checked) -> Scope:
     return Scope(
-        backup=BackupDuty() if "backup" in data else None,
+        backup=_backup(data["backup"]) if "backup" in data else None,
         update=_update(data["update"]) if "update" in data else None,
         promises=tuple(Promise(duty, data[duty]["promise"]) for duty in LATER_DUTIES if duty in data),
+    )
+
+
+def _backup(data: Checked) -> BackupDuty:
+    verify, recovery = data.get("verify"), data.get("recovery")
+    return BackupDuty(
+        verify=Verify(verify["every"], int(verify["all_within_days"])) if verify else Verify(),
+        recovery=Recovery(**{key: int(hours) for key, hours in recovery.items()}) if recovery else None,
     )
 
 

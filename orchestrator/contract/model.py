@@ -9,6 +9,7 @@ from typing import Literal
 Policy = Literal["all", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
 HoldKind = Literal["core", "plugin", "theme"]
+Period = Literal["daily", "weekly", "monthly"]
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,27 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Verify:
+    """How often restore points are looked at, and within how many days all of their data is read back."""
+
+    every: Period = "weekly"
+    all_within_days: int = 30
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How long a recovery may take, and how old the data may be then."""
+
+    rto_hours: int
+    rpo_hours: int
+
+
+@dataclass(frozen=True)
 class BackupDuty:
-    """The promise of a restore point of every site."""
+    """The promise of a restore point of every site. Without `recovery` no times were promised."""
+
+    verify: Verify = Verify()
+    recovery: Recovery | None = None
 
 
 @dataclass(frozen=True)

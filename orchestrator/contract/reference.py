@@ -45,6 +45,7 @@ TAIL = """
 - `root` is at least two folders deep and lies in none of the system's folders. No path holds `..`.
 - Two places never share an inventory host, and each is in `hosts.yml`. Staging has a port of its own.
 - A window opens and closes at different times. Earlier `to` than `from` means: on the next day.
+- What is verified weekly cannot all be read within less than a week.
 - No two functions of a site share a name; no release is held twice; retention keeps something.
 """
 

@@ -31,6 +31,7 @@ SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SLUG_ALLOWED = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
 ABSOLUTE = r"^/[A-Za-z0-9._@+/-]{1,250}$"
 ABSOLUTE_ALLOWED = "an absolute path of letters, digits and . _ @ + - /"
+PERIOD_DAYS = {"daily": 1, "weekly": 7, "monthly": 31}
 WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 Schema = dict[str, Any]
@@ -321,6 +322,30 @@ def _update() -> Schema:
     )
 
 
+def _backup() -> Schema:
+    verify = _mapping(
+        "How the restore points are verified. Without it: weekly, and all of the data within 30 days.",
+        {
+            "every": _choice("How often `upkeep verify` is due.", *PERIOD_DAYS),
+            "all_within_days": _number(
+                "Within so many days all of the data is read back from the store, a part each time.", 30, 1, 366
+            ),
+        },
+    )
+    recovery = _mapping(
+        "What a recovery promises; a drill measures it. Without it nothing is promised.",
+        {
+            "rto_hours": _number("Within so many hours the site is back.", 4, 1, 720),
+            "rpo_hours": _number("No more than so many hours of data are lost.", 24, 1, 8784),
+        },
+    )
+    return _mapping(
+        "The promise of a restore point of every site: files and database, proven complete.",
+        {},
+        {"verify": verify, "recovery": recovery},
+    )
+
+
 def _scope() -> Schema:
     later = {
         duty: _mapping(
@@ -329,8 +354,7 @@ def _scope() -> Schema:
         )
         for duty, description in LATER_DUTIES.items()
     }
-    backup = _mapping("The promise of a restore point of every site: files and database, proven complete.", {})
-    scope = _mapping("The duties that were promised.", {}, {"backup": backup, "update": _update(), **later})
+    scope = _mapping("The duties that were promised.", {}, {"backup": _backup(), "update": _update(), **later})
     return {**scope, "minProperties": 1}
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from orchestrator.contract.address import host_problem, page_problem, path_problem, read_url, url_problem
+from orchestrator.contract.schema import PERIOD_DAYS
 from orchestrator.contract.suggest import did_you_mean, one_of, quoted
 from orchestrator.contract.tree import Data, Finding, Path, is_unprintable
 
@@ -71,6 +72,7 @@ def sense_findings(data: Data, wrong: frozenset[Path], folder: str | None) -> It
     for site in view.below("sites"):
         yield from _site(view, site)
     yield from _shared_hosts(view)
+    yield from _verify(view)
     yield from _update(view)
     yield from _retention(view)
 
@@ -226,6 +228,16 @@ def _shared_hosts(view: View) -> Iterator[Finding]:
             )
             yield Finding(path, message + " Give each its own name in hosts.yml, with the same ansible_host.")
         taken.setdefault(host, path)
+
+
+def _verify(view: View) -> Iterator[Finding]:
+    verify: Path = ("scope", "backup", "verify")
+    every, days = view.text(*verify, "every"), view.number(*verify, "all_within_days")
+    if every is None or days is None:
+        return
+    if days < PERIOD_DAYS[every]:
+        message = f"{days} is too few: what is looked at {every} cannot all be read within {days} days."
+        yield Finding((*verify, "all_within_days"), f"{message} Allowed: {PERIOD_DAYS[every]} or more.")
 
 
 def _update(view: View) -> Iterator[Finding]:

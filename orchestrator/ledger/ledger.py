@@ -17,11 +17,22 @@ from sqlalchemy.orm import Session
 
 from orchestrator.errors import Refused, Usage
 from orchestrator.ledger import tables
-from orchestrator.ledger.values import ENDED, OPEN, RUNNING, HoldEntry, IncidentEntry, PointEntry, RunEntry, StepEntry
+from orchestrator.ledger.proofs import Proofs
+from orchestrator.ledger.values import (
+    ENDED,
+    OPEN,
+    RUNNING,
+    SITE,
+    HoldEntry,
+    IncidentEntry,
+    PointEntry,
+    RunEntry,
+    StepEntry,
+)
 
 # The newest migration, and all that came before it ("" is an empty database).
-HEAD = "0001"
-KNOWN = ("", HEAD)
+HEAD = "0002"
+KNOWN = ("", "0001", HEAD)
 # Outcomes of runs that left the site as they found it.
 UNTOUCHED = ("refused", "busy", "unhealthy")
 
@@ -95,11 +106,8 @@ def _plainly(url: str) -> Iterator[None]:
         raise Refused(f"the ledger {name} cannot be opened: {reason}; nothing was touched.", "upkeep status") from None
 
 
-class Ledger:
+class Ledger(Proofs):
     """The memory of all runs."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
 
     def close(self) -> None:
         """Let go of the database."""
@@ -201,12 +209,8 @@ class Ledger:
             return tuple(_hold(row) for row in session.scalars(query.order_by(tables.Hold.id)))
 
     def open_incident(self, incident: IncidentEntry) -> bool:
-        """Open an incident, unless one is open for the site already; returns whether it is new."""
-        query = select(tables.Incident).where(
-            tables.Incident.client == incident.client,
-            tables.Incident.site == incident.site,
-            tables.Incident.closed.is_(None),
-        )
+        """Open an incident, unless one about the same is open for the site already; returns whether it is new."""
+        query = _open_incidents(incident.client, incident.site, incident.about)
         with Session(self.engine) as session, session.begin():
             if session.scalars(query).first() is not None:
                 return False
@@ -214,7 +218,8 @@ class Ledger:
                 tables.Incident(
                     client=incident.client,
                     site=incident.site,
-                    run=incident.run,
+                    run=incident.run or None,
+                    about=incident.about,
                     opened=incident.opened,
                     closed=None,
                     reasons=list(incident.reasons),
@@ -222,13 +227,10 @@ class Ledger:
             )
             return True
 
-    def close_incidents(self, client: str, site: str, closed: datetime) -> int:
+    def close_incidents(self, client: str, site: str, closed: datetime, *, about: str = SITE) -> int:
         """Close what is open for a site: it was seen well again. Returns how many were open."""
-        query = select(tables.Incident).where(
-            tables.Incident.client == client, tables.Incident.site == site, tables.Incident.closed.is_(None)
-        )
         with Session(self.engine) as session, session.begin():
-            rows = session.scalars(query).all()
+            rows = session.scalars(_open_incidents(client, site, about)).all()
             for row in rows:
                 row.closed = closed
             return len(rows)
@@ -328,10 +330,20 @@ def _incident(row: tables.Incident) -> IncidentEntry:
         id=row.id,
         client=row.client,
         site=row.site,
-        run=row.run,
+        run=row.run or "",
         opened=row.opened,
         closed=row.closed,
         reasons=tuple(str(reason) for reason in reasons),
+        about=row.about,
+    )
+
+
+def _open_incidents(client: str, site: str, about: str) -> Select[Any]:
+    return select(tables.Incident).where(
+        tables.Incident.client == client,
+        tables.Incident.site == site,
+        tables.Incident.about == about,
+        tables.Incident.closed.is_(None),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     Float,
@@ -128,7 +129,9 @@ class Incident(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     client: Mapped[str]
     site: Mapped[str]
-    run: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    # What a verification found belongs to no run.
+    run: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
+    about: Mapped[str]
     opened: Mapped[datetime]
     closed: Mapped[datetime | None]
     reasons: Mapped[list[Any]]
@@ -149,3 +152,23 @@ class Point(Base):
     manifest: Mapped[dict[str, Any]]
 
     __table_args__ = (Index(None, "client", "site", "taken"),)
+
+
+class Verification(Base):
+    """One look at a site's restore points in the store."""
+
+    __tablename__ = "verification"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    client: Mapped[str]
+    site: Mapped[str]
+    began: Mapped[datetime]
+    ended: Mapped[datetime]
+    parts: Mapped[list[Any]]
+    of: Mapped[int]
+    packs: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    points: Mapped[dict[str, Any]]
+    damage: Mapped[list[Any]]
+
+    __table_args__ = (Index(None, "client", "site", "began"),)

@@ -71,9 +71,14 @@ class HoldEntry:
     released: datetime | None = None
 
 
+# What an incident is about: the site itself, its restore points in the store, or whether it can be recovered from them.
+# Each is closed by what has seen that well again.
+SITE, POINTS, DRILL = "site", "restore points", "drill"
+
+
 @dataclass(frozen=True)
 class IncidentEntry:
-    """Something was wrong with a site before we touched it, or is wrong since."""
+    """Something was wrong with a site before we touched it, or is wrong since. A verification is no run: `run` is empty."""
 
     id: int
     client: str
@@ -82,6 +87,42 @@ class IncidentEntry:
     opened: datetime
     reasons: tuple[str, ...]
     closed: datetime | None = None
+    about: str = SITE
+
+
+@dataclass(frozen=True)
+class VerificationEntry:
+    """One look at a site's restore points: what was read back, which points are complete, what is damaged.
+
+    `points` says for each restore point what is wrong with it; nothing, when it is complete.
+    """
+
+    id: int
+    client: str
+    site: str
+    began: datetime
+    ended: datetime
+    parts: tuple[int, ...]
+    of: int
+    packs: int
+    bytes: int
+    points: Mapping[str, tuple[str, ...]]
+    damage: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True)
+class DrillEntry:
+    """One drill as its run recorded it. `seconds` are those of the recovery, `age` is how old the data were."""
+
+    run: str
+    client: str
+    site: str
+    point: str
+    began: datetime
+    outcome: str
+    message: str
+    seconds: float | None
+    age: float | None
 
 
 @dataclass(frozen=True)

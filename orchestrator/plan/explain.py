@@ -123,9 +123,14 @@ def _step(contract: Contract, name: str) -> StepExplained:
 
 
 def _backup_words(contract: Contract) -> str:
-    if contract.scope.backup is None:
+    backup = contract.scope.backup
+    if backup is None:
         return ""
-    return "A restore point of every site: files and database, proven complete."
+    words = "A restore point of every site: files and database, proven complete"
+    if backup.recovery is None:
+        return f"{words}."
+    hours = backup.recovery
+    return f"{words}; back within {hours.rto_hours} hours, with data of no more than {hours.rpo_hours} hours before."
 
 
 def _update_words(contract: Contract) -> str:
@@ -149,6 +154,15 @@ def _policy_words(kind: str, policy: Policy) -> str:
 def _unserved(contract: Contract) -> list[UnservedClause]:
     nobody = "Nothing serves this duty yet: a person has to."
     clauses = [UnservedClause(f"scope.{each.duty}", each.words, nobody) for each in contract.scope.promises]
+    if contract.scope.backup is not None:
+        verify = contract.scope.backup.verify
+        clauses.append(
+            UnservedClause(
+                "scope.backup.verify",
+                f"{verify.every}, all of the data within {verify.all_within_days} days",
+                "Restore points are verified when somebody types `upkeep verify`, and drilled with `upkeep drill`.",
+            )
+        )
     clauses.append(
         UnservedClause(
             "retention",

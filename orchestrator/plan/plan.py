@@ -31,6 +31,7 @@ class Duty(StrEnum):
     BACKUP = "backup"
     UPDATE = "update"
     RESTORE = "restore"
+    DRILL = "drill"
 
 
 # A batch is what is started with one call of Ansible: between its steps there is nothing to decide.
@@ -39,6 +40,7 @@ BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
     # Promotion finds by itself that there is nothing to promote; a second start of Ansible would cost more than that.
     Duty.UPDATE: (("preflight", "snapshot", "stage", "rehearse", "promote", "release"),),
     Duty.RESTORE: (("preflight", "restore", "release"),),
+    Duty.DRILL: (("preflight", "drill", "release"),),
 }
 
 
@@ -111,7 +113,8 @@ def choose_duty(contract: Contract, asked: Duty | None) -> Duty:
             f"the contract of {contract.client.id} promises neither backup nor update.",
             f"upkeep explain {contract.client.id}",
         )
-    if asked is not Duty.RESTORE and promised[asked] is None:
+    # Whoever has a restore point may try it or go back to it, whatever else was promised.
+    if asked in promised and promised[asked] is None:
         raise Refused(
             f"the contract of {contract.client.id} does not promise '{asked}'; nothing was touched.",
             f"upkeep explain {contract.client.id}",
@@ -206,14 +209,16 @@ def _run_variables(run: str, point: str, duty: Duty, holds: Sequence[Hold]) -> d
             {"kind": hold.kind, "slug": hold.slug, "version": hold.version} for hold in holds if passable(hold)
         ],
     }
-    if duty is Duty.RESTORE:
-        # A site that is well seldom needs a restore.
+    if duty in (Duty.RESTORE, Duty.DRILL):
+        # A site that is well seldom needs a restore, and a drill says nothing about production.
         variables["site_probe_must_be_healthy"] = False
     return variables
 
 
 def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:
-    update = contract.scope.update
+    update, backup = contract.scope.update, contract.scope.backup
+    if duty is Duty.DRILL and backup is not None and backup.recovery is not None:
+        return {"rto_hours": backup.recovery.rto_hours, "rpo_hours": backup.recovery.rpo_hours}
     if duty is not Duty.UPDATE or update is None:
         return {}
     return {

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from orchestrator.contract.model import Contract, UpdateDuty
-from orchestrator.ledger.values import HoldEntry, IncidentEntry, PointEntry, RunEntry
+from orchestrator.ledger.values import DrillEntry, HoldEntry, IncidentEntry, PointEntry, RunEntry, VerificationEntry
 from orchestrator.report.story import run_story
 
 Report = dict[str, Any]
@@ -24,6 +24,7 @@ def runs_report(contract: Contract, runs: Sequence[RunEntry], *, holds: Sequence
         "title": f"{len(runs)} run{'' if len(runs) == 1 else 's'}",
         "summary": _summary(runs),
         "duties": [],
+        "proofs": [],
         "runs": [run_story(run) for run in runs],
         "holds": [_hold(hold) for hold in holds],
         "incidents": [],
@@ -37,6 +38,8 @@ def month_report(
     points: Sequence[PointEntry],
     holds: Sequence[HoldEntry],
     incidents: Sequence[IncidentEntry],
+    verifications: Sequence[VerificationEntry] = (),
+    drills: Sequence[DrillEntry] = (),
     begins: datetime,
     ends: datetime,
     made: datetime,
@@ -67,6 +70,11 @@ def month_report(
         "month": f"{begins:%Y-%m}",
         "summary": _summary(runs),
         "duties": duties,
+        "proofs": _proofs(
+            contract,
+            [each for each in verifications if each.began < ends],
+            [each for each in drills if each.began < ends],
+        ),
         "runs": [run_story(run) for run in runs],
         "holds": [_hold(hold) for hold in holds],
         "incidents": [_incident(each) for each in known],
@@ -93,6 +101,36 @@ def _backup(contract: Contract, points: Sequence[PointEntry], begins: datetime, 
         "days": len(days),
         "days_without": without,
     }
+
+
+def _proofs(
+    contract: Contract, verifications: Sequence[VerificationEntry], drills: Sequence[DrillEntry]
+) -> list[Report]:
+    """Tell of each site its newest verification and its newest drill, beside what was promised; none when there was none."""
+    backup = contract.scope.backup
+    recovery = backup.recovery if backup is not None else None
+    told = []
+    for site in contract.sites:
+        seen = next((each for each in verifications if each.site == site.name), None)
+        drill = next((each for each in drills if each.site == site.name), None)
+        told.append(
+            {
+                "site": site.name,
+                "verified": seen.ended.isoformat() if seen else None,
+                "points": len(seen.points) if seen else None,
+                "incomplete": sum(1 for problems in seen.points.values() if problems) if seen else None,
+                "damaged": len(seen.damage) if seen else None,
+                "drilled": drill.began.isoformat() if drill else None,
+                "drill_point": drill.point if drill else None,
+                "drill_good": drill.outcome == "done" if drill else None,
+                "drill_message": drill.message if drill else None,
+                "recovery_seconds": drill.seconds if drill else None,
+                "data_age_seconds": drill.age if drill else None,
+                "rto_hours": recovery.rto_hours if recovery else None,
+                "rpo_hours": recovery.rpo_hours if recovery else None,
+            }
+        )
+    return told
 
 
 def _every_site(contract: Contract, points: Iterable[PointEntry]) -> bool:
@@ -173,6 +211,7 @@ def _hold(hold: HoldEntry) -> Report:
 def _incident(incident: IncidentEntry) -> Report:
     return {
         "site": incident.site,
+        "about": incident.about,
         "opened": incident.opened.isoformat(),
         "closed": incident.closed.isoformat() if incident.closed else None,
         "reasons": list(incident.reasons),

@@ -53,6 +53,8 @@ def _seconds(value: float | None) -> str:
     if value < 60:
         return f"{value:.1f} s"
     minutes, seconds = divmod(round(value), 60)
+    if minutes >= 120:
+        return f"{value / 3600:.1f} h"
     return f"{minutes} min {seconds} s"
 
 

@@ -30,6 +30,11 @@ DONE_MEANINGS = {
     "backup": "A restore point was taken and proven complete. Production was not touched.",
     "update": "Production got what its copy had proved.",
     "restore": "The restore point is in the place of production.",
+    "drill": "A restore point was brought back in a scratch place and made a healthy site. Production was not touched.",
+}
+DRILL_MEANINGS = {
+    "refused": "There was no drill. Production was not touched.",
+    "unhealthy": "The site cannot be recovered from this restore point. Production was not touched; an incident was opened.",
 }
 OPEN_MEANING = "The run did not come to its end. What is true is known on the host only: upkeep run --resume."
 RUNNING_MEANING = "The run is under way."
@@ -65,6 +70,7 @@ def run_story(run: RunEntry) -> Story:
         "tried": _releases(promote.get("delivered") or rehearse.get("delivered")) if promote and not reached else [],
         "held": _releases(rehearse.get("held")),
         "skipped": _releases(rehearse.get("skipped")),
+        "drill": _drill(run),
         "frozen_seconds": _number(_last_value(run, "frozen_seconds")),
         "broken": broken,
         "put_back": _put_back(run),
@@ -95,6 +101,8 @@ def _interrupted_untouched(run: RunEntry) -> bool:
 def _meaning(run: RunEntry) -> str:
     if _interrupted_untouched(run):
         return "The run was interrupted before production was touched."
+    if run.duty == "drill" and run.outcome in DRILL_MEANINGS:
+        return DRILL_MEANINGS[run.outcome]
     if run.outcome == "done":
         return DONE_MEANINGS[run.duty] + _seen_well(run)
     if run.outcome == "put-back":
@@ -124,6 +132,33 @@ def _point(run: RunEntry) -> Story | None:
         "tables": len(tables) or None,
         "rows": sum(int(_number(_mapping(each).get("rows")) or 0) for each in tables.values()) if tables else None,
     }
+
+
+def _drill(run: RunEntry) -> Story | None:
+    evidence = _evidence(run, "drill")
+    if not evidence.get("point"):
+        return None
+    return {
+        "point": str(evidence["point"]),
+        "recovery_seconds": _number(evidence.get("recovery_seconds")),
+        "data_age_seconds": _number(evidence.get("data_age_seconds")),
+        "rto_hours": _number(run.promised.get("rto_hours")),
+        "rpo_hours": _number(run.promised.get("rpo_hours")),
+        "missed": list(missed(run.promised, evidence)),
+    }
+
+
+def missed(promised: Mapping[str, Any], evidence: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say which promises of a recovery a drill has not met; nothing, when none was made."""
+    found = []
+    for promise, seen, words in (
+        ("rto_hours", "recovery_seconds", "the recovery took"),
+        ("rpo_hours", "data_age_seconds", "the age of its data was"),
+    ):
+        hours, seconds = _number(promised.get(promise)), _number(evidence.get(seen))
+        if hours is not None and seconds is not None and seconds > hours * 3600:
+            found.append(f"{words} {seconds / 3600:.1f} hours, and {hours} are promised")
+    return tuple(found)
 
 
 def _broken(run: RunEntry) -> Story | None:
@@ -167,6 +202,7 @@ def _verdicts(run: RunEntry) -> list[Story]:
         ("promote", "back_verdict", "production, put back"),
         ("back", "back_verdict", "production, put back"),
         ("restore", "verdict", "production, restored"),
+        ("drill", "verdict", "scratch place, recovered"),
         ("recover", "back_verdict", "production, put back"),
     ):
         verdict = _mapping(_evidence(run, name).get(key))
@@ -176,7 +212,7 @@ def _verdicts(run: RunEntry) -> list[Story]:
         told.append(
             {
                 "where": where,
-                "after": name not in ("preflight", "stage", "rehearse"),
+                "after": name not in ("preflight", "stage", "rehearse", "drill"),
                 "healthy": verdict["healthy"] is True,
                 "reasons": [str(reason) for reason in _list(verdict.get("reasons"))],
                 "probes": len(probes),

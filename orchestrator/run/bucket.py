@@ -23,6 +23,7 @@ from orchestrator.plan import guard
 
 # So long is locked what is put in for a trial.
 SECONDS = 6.0
+ATTEMPTS = 3
 ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
 
 
@@ -136,6 +137,26 @@ class Bucket:
         said = self.ask("get_object", Key=key, **({"VersionId": version} if version else {}))
         return self.body(said) if said.ok else None
 
+    def must_get(self, key: str) -> bytes | None:
+        """Return an object, None when it is not there. Raises Refused for every other answer: that says nothing of it."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                said = self.ask("get_object", Key=key)
+                if said.ok:
+                    return self.body(said)
+            except Refused:
+                # Reading back takes hours: one connection that breaks is not the end of it.
+                if attempt == ATTEMPTS:
+                    raise
+                continue
+            if said.code in ABSENT:
+                return None
+            if attempt == ATTEMPTS or said.status < 500:
+                break
+        raise Refused(
+            f"the store {self.store.endpoint} does not give {key}: {said.words}", "look at the key in the vault"
+        )
+
     def body(self, said: Said) -> bytes:
         """Read what an answer brings."""
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
@@ -148,6 +169,10 @@ class Bucket:
 
     def keys_below(self, prefix: str) -> Iterator[str]:
         """Return the names of all objects below a prefix."""
+        return (key for key, _ in self.sizes_below(prefix))
+
+    def sizes_below(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Return the names and sizes of all objects below a prefix."""
         more: dict[str, str] = {}
         while True:
             said = self.ask("list_objects_v2", Prefix=prefix, **more)
@@ -156,7 +181,7 @@ class Bucket:
                     f"the store {self.store.endpoint} does not show what is in {self.store.bucket}: {said.words}",
                     "look at the key in the vault",
                 )
-            yield from (str(entry["Key"]) for entry in said.value.get("Contents") or ())
+            yield from ((str(entry["Key"]), int(entry["Size"])) for entry in said.value.get("Contents") or ())
             if not said.value.get("IsTruncated"):
                 return
             more = {"ContinuationToken": said.value["NextContinuationToken"]}

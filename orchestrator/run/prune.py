@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from orchestrator.errors import Busy, Refused
 from orchestrator.plan.retention import ID, Decision, KnownPoint
 from orchestrator.run.bucket import Bucket
+from orchestrator.run.read_back import aside as aside_key
+from orchestrator.run.read_back import put_aside
 from orchestrator.run.restic import SNAPSHOT, Restic, ResticFailed, Snapshot
 from orchestrator.run.store import LARGEST_MANIFEST, MANIFEST
 
@@ -34,6 +36,8 @@ class Stock:
     points: tuple[KnownPoint, ...]
     snapshots: Mapping[str, tuple[str, ...]]
     foreign: tuple[Snapshot, ...]
+    # Points whose snapshot a healing has put aside, until its data is there again.
+    aside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,18 @@ class _Manifest:
     locked_until: datetime | None
 
 
-def stock(bucket: Bucket, restic: Restic, *, client: str, site: str, seen: Collection[str] = ()) -> Stock:
+def stock(
+    bucket: Bucket,
+    restic: Restic,
+    *,
+    client: str,
+    site: str,
+    seen: Collection[str] = (),
+    damaged: Mapping[str, Sequence[str]] | None = None,
+) -> Stock:
     """Look at what a site has: manifests in the store, snapshots in the repository.
 
-    `seen` are the points that the ledger has seen complete.
+    `seen` are the points that the ledger has seen complete, `damaged` those of which a verification says what is wrong.
     """
     prefix = f"{client}/{site}"
     manifests = {}
@@ -73,7 +85,11 @@ def stock(bucket: Bucket, restic: Restic, *, client: str, site: str, seen: Colle
             f"the repository of {prefix} cannot be read: {error}; nothing was removed.", f"upkeep store check {client}"
         ) from None
     there = {snapshot.id for snapshot in listed}
-    points = [_point(name, manifest, there, client, site) for name, manifest in manifests.items()]
+    aside = set(put_aside(bucket, prefix, "snapshots"))
+    points = [
+        _point(name, manifest, there | aside, client, site, tuple((damaged or {}).get(name, ())))
+        for name, manifest in manifests.items()
+    ]
     begun = {snapshot.point for snapshot in listed if ID.fullmatch(snapshot.point)} - manifests.keys()
     # What another manifest names as the one before it was complete, too.
     complete = {*seen, *(str(each.value.get("previous")) for each in manifests.values() if each.value)}
@@ -86,18 +102,28 @@ def stock(bucket: Bucket, restic: Restic, *, client: str, site: str, seen: Colle
     ]
     named = {point.id: tuple(each.id for each in listed if each.point == point.id) for point in points}
     foreign = tuple(each for each in listed if each.point not in named)
-    return Stock(tuple(points), named, foreign)
+    lie_aside = {name: _snapshot(each) for name, each in manifests.items() if _snapshot(each) in aside - there}
+    return Stock(tuple(points), named, foreign, lie_aside)
 
 
 def remove(bucket: Bucket, restic: Restic, have: Stock, decision: Decision, *, client: str, site: str) -> Removal:
     """Remove what was decided on. Raises Busy when somebody is at work in the repository: then nothing was touched."""
-    stale = _locks(bucket, restic, f"{client}/{site}")
     going = sorted(judged.id for judged in decision.removed)
+    if waiting := sorted(have.aside.keys() - set(going)):
+        # restic would free the space of what is still good in them.
+        raise Refused(
+            f"the snapshot of {waiting[0]} was put aside by a healing and waits for its data; nothing was removed.",
+            f"upkeep verify {client} --site {site} --heal; if it is lost for good: "
+            f"upkeep prune {client} --site {site} --forget {waiting[0]} --yes",
+        )
+    stale = free_of_locks(bucket, restic, f"{client}/{site}")
     stays = {name for judged in decision.kept for name in have.snapshots[judged.id]}
     ids = [name for point in going for name in have.snapshots[point] if name not in stays]
     notes = {judged.id: json.dumps({"point": judged.id, "reasons": judged.reasons}) for judged in decision.removed}
     for point in going:
         _remove_manifest(bucket, f"{client}/{site}", point, notes[point].encode())
+        if point in have.aside:
+            bucket.ask("delete_object", Key=aside_key(f"{client}/{site}", "snapshots", have.aside[point]))
     words = f"{len(going)} restore points are none any more, and"
     again = f"upkeep prune {client} --site {site} --yes"
     try:
@@ -130,18 +156,22 @@ def _manifest(bucket: Bucket, key: str) -> _Manifest:
     return _Manifest(value if isinstance(value, dict) else None, locked)
 
 
-def _point(name: str, found: _Manifest, there: set[str], client: str, site: str) -> KnownPoint:
+def _snapshot(found: _Manifest) -> str:
+    restic = (found.value or {}).get("restic")
+    return str(restic.get("snapshot")) if isinstance(restic, dict) else ""
+
+
+def _point(name: str, found: _Manifest, there: set[str], client: str, site: str, damage: tuple[str, ...]) -> KnownPoint:
     manifest, locked = found.value, found.locked_until
     if manifest is None:
         return KnownPoint(name, client, site, problems=("its manifest cannot be read",), locked_until=locked)
-    restic = manifest.get("restic")
-    snapshot = str(restic.get("snapshot")) if isinstance(restic, dict) else ""
-    problems = []
+    snapshot = _snapshot(found)
+    problems = list(damage)
     if manifest.get("schema") not in SCHEMAS:
         problems.append(f"its manifest has schema {str(manifest.get('schema'))[:20]}, which this upkeep does not know")
     if manifest.get("point") != name:
         problems.append("its manifest is for another point")
-    if SNAPSHOT.fullmatch(snapshot) is None or snapshot not in there:
+    if (SNAPSHOT.fullmatch(snapshot) is None or snapshot not in there) and not damage:
         problems.append("its snapshot is not in the repository")
     return KnownPoint(
         name,
@@ -156,7 +186,7 @@ def _has_repository(bucket: Bucket, prefix: str) -> bool:
     return bucket.ask("head_object", Key=f"{prefix}/restic/config").ok
 
 
-def _locks(bucket: Bucket, restic: Restic, prefix: str) -> tuple[str, ...]:
+def free_of_locks(bucket: Bucket, restic: Restic, prefix: str) -> tuple[str, ...]:
     """Take away locks that are stale. Raises Busy for one that is alive: that one is never broken."""
     said = bucket.ask("list_objects_v2", Prefix=f"{prefix}/restic/locks/")
     now, stale = bucket.clock(), []

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.ledger.ledger import Ledger
-from orchestrator.ledger.values import HoldEntry, IncidentEntry, PointEntry, StepEntry
+from orchestrator.ledger.values import DRILL, SITE, HoldEntry, IncidentEntry, PointEntry, StepEntry
 from orchestrator.plan.plan import SiteRun
 from orchestrator.plan.step import Ending, Outcome, Seen
+from orchestrator.report.story import missed
 from orchestrator.run.events import StepReport
 
 LONGEST_REASON = 500
@@ -55,11 +56,13 @@ class Recorder:
             self._hold_what_broke_production(report, ended)
         elif seen.step == "snapshot" and seen.fine:
             self._point(report)
+        elif seen.step == "drill":
+            self._drill(report, ended)
 
-    def incident(self, reasons: tuple[str, ...], opened: datetime) -> None:
+    def incident(self, reasons: tuple[str, ...], opened: datetime, *, about: str = SITE) -> None:
         """Open an incident: a person has to look at this site."""
         run = self._run
-        self._ledger.open_incident(IncidentEntry(0, run.client, run.site, run.run, opened, reasons))
+        self._ledger.open_incident(IncidentEntry(0, run.client, run.site, run.run, opened, reasons, about=about))
 
     def _health(self, report: StepReport, ended: datetime) -> None:
         verdict = report.evidence.get("verdict")
@@ -69,6 +72,17 @@ class Recorder:
             self.incident(reasons or (report.seen.message,), ended)
         elif report.seen.fine and verdict.get("healthy") is True:
             self._ledger.close_incidents(self._run.client, self._run.site, ended)
+
+    def _drill(self, report: StepReport, ended: datetime) -> None:
+        """A drill that failed, or that took longer than was promised, is an incident; a good one ends it."""
+        if report.seen.outcome in (Outcome.UNHEALTHY, Outcome.REFUSED):
+            self.incident((report.seen.message[:LONGEST_REASON],), ended, about=DRILL)
+        elif report.seen.fine:
+            late = missed(self._run.promised, report.evidence)
+            if late:
+                self.incident(late, ended, about=DRILL)
+            else:
+                self._ledger.close_incidents(self._run.client, self._run.site, ended, about=DRILL)
 
     def _hold_what_broke_production(self, report: StepReport, ended: datetime) -> None:
         """Hold every release of a promotion that the probes condemned: the next window must not break the site again.

@@ -77,6 +77,24 @@ class Restic:
         for start in range(0, len(snapshots), AT_ONCE):
             self._call(["forget", "--", *snapshots[start : start + AT_ONCE]], WORK)
 
+    def check(self) -> tuple[str, ...]:
+        """Return what restic itself has to say against the repository. Locks nothing, and reads no data.
+
+        Silence proves nothing: whoever asks has to look at the packs, too.
+        """
+        try:
+            self._call(["check", "--no-lock"], WORK)
+        except ResticFailed as error:
+            return tuple(str(error).splitlines())
+        return ()
+
+    def rebuild_index(self) -> None:
+        """Make the index say what the packs that are there hold, and nothing of those that are not."""
+        told = re.search(r"restic (\d+)\.(\d+)", self._call(["version"], ASK))
+        # Its name changed with restic 0.16.
+        renamed = told is not None and (int(told[1]), int(told[2])) >= (0, 16)
+        self._call(["repair", "index"] if renamed else ["rebuild-index"], WORK)
+
     def prune(self) -> None:
         """Free the space of what no snapshot needs."""
         self._call(["prune"], WORK)

@@ -33,6 +33,8 @@ COMPRESSED = 2
 UINT32 = 1 << 32
 # restic begins another index after 50,000 blobs, about 8 MB. A small object that unpacks to all memory is a joke.
 LARGEST_PLAIN = 32 * 1024 * 1024
+# A blob of data has 8 MB at most, one of a tree is as long as its folder has entries.
+LARGEST_BLOB = 512 * 1024 * 1024
 LARGEST_SCRYPT = 256 * 1024 * 1024
 # Bytes that are gone through: restic's lanes have 32 MiB each, and one takes a tenth of a second at most.
 LONGEST_SCRYPT = 2048 * 1024 * 1024
@@ -67,6 +69,11 @@ class Key:
         """Return the JSON object inside, decompressed where restic compresses."""
         plain = self.open(sealed)
         return _object(_decompressed(plain[1:]) if plain[:1] == bytes([COMPRESSED]) else plain)
+
+    def blob(self, sealed: bytes, *, compressed: bool) -> bytes:
+        """Return what a blob of a pack holds."""
+        plain = self.open(sealed)
+        return _decompressed(plain, LARGEST_BLOB) if compressed else plain
 
 
 def key_of(file: bytes, password: str) -> Key | None:
@@ -163,13 +170,13 @@ def _affordable(cost: int, block: int, lanes: int) -> bool:
     return sizes and memory <= LARGEST_SCRYPT and memory * lanes <= LONGEST_SCRYPT
 
 
-def _decompressed(packed: bytes) -> bytes:
+def _decompressed(packed: bytes, largest: int = LARGEST_PLAIN) -> bytes:
     plain = bytearray()
     try:
         with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(packed) as reader:
             while piece := reader.read(1 << 20):
                 plain += piece
-                if len(plain) > LARGEST_PLAIN:
+                if len(plain) > largest:
                     raise Malformed("it unpacks to more than restic puts into one object")
     except zstandard.ZstdError as error:
         raise Malformed(f"it cannot be decompressed ({error})") from None

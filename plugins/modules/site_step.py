@@ -29,10 +29,13 @@ options:
         database; a file that is not as it was, or one statement that fails, ends the task with production untouched. Then,
         in one freeze of seconds, it exchanges the trees, renames the tables, and probes the site. What was there before
         stays on the host until the run is released, and comes back when the site is not healthy.
+      - V(drill) brings files and dump to the host as V(restore) does, serves them as V(stage) serves a copy, counts the rows,
+        carries out the probes, and removes all of it. It returns how many seconds that took and how old the data are. A
+        restore point that does not make a healthy site fails the task; production is only read.
       - V(release) ends a run. It removes what the run left on the host and gives the lease back.
       - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
     type: str
-    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, release, recover]
+    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, release, recover]
     required: true
   run:
     description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
@@ -68,7 +71,7 @@ options:
     description: For V(snapshot), the id of the restore point, named before it is taken.
     type: str
   manifest:
-    description: For V(restore), the manifest of the restore point.
+    description: For V(restore) and V(drill), the manifest of the restore point.
     type: dict
   only:
     description: For V(restore), whether V(all) of the restore point comes back, its V(files) or its V(database).
@@ -94,7 +97,7 @@ options:
     type: bool
     default: false
   store:
-    description: For V(snapshot) and V(restore), where the restore points lie.
+    description: For V(snapshot), V(restore) and V(drill), where the restore points lie.
     type: dict
     suboptions:
       endpoint: {description: URL of the S3 service., type: str, required: true}
@@ -115,7 +118,7 @@ options:
     type: str
     default: ""
   password:
-    description: For V(snapshot) and V(restore), the password of the restic repository.
+    description: For V(snapshot), V(restore) and V(drill), the password of the restic repository.
     type: str
   create_bucket:
     description: For V(snapshot), whether a missing bucket may be made.
@@ -173,6 +176,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.parts import ALL, CHOICES
 from ..module_utils.points import STORE_OPTIONS
 from ..module_utils.site import SITE_OPTIONS
+from ..module_utils.step_drill import drill
 from ..module_utils.step_lease import recover, release
 from ..module_utils.step_probe import preflight, probe
 from ..module_utils.step_restore import restore
@@ -191,6 +195,7 @@ STEPS = {
     "promote": promote,
     "back": back,
     "restore": restore,
+    "drill": drill,
     "release": release,
     "recover": recover,
 }
@@ -244,6 +249,7 @@ def main() -> None:
             ("step", "rehearse", ["policy"]),
             ("step", "snapshot", ["point", "store", "password"]),
             ("step", "restore", ["manifest", "store", "password"]),
+            ("step", "drill", ["manifest", "store", "password"]),
         ],
         supports_check_mode=True,
     )

@@ -214,6 +214,27 @@ def test_pruning_hides_old_versions_that_the_store_keeps_for_a_while(client: Cli
     assert len(client.restic("snapshots", "--json", "--no-lock")) == 4
 
 
+def test_what_a_thief_has_written_over_or_removed_is_brought_back_from_its_versions(client: Client):
+    client.guarded()
+    client.snapshot(1, "the only copy of this page")
+    packs = list(client.owner.keys_below("example/shop/restic/data/"))
+    right = {key: client.owner.get(key) for key in packs}
+    # With the hosts' key; and one with the owner's, by mistake.
+    assert client.host.put(packs[0], b"rubbish").ok
+    assert client.owner.ask("delete_object", Key=packs[1]).ok
+    said = client.depot.upkeep("verify", "example", "--full", "--json")
+    assert said.code == 4, said.err
+    assert {each["object"] for each in said.answer["sites"][0]["damage"]} >= {
+        key.removeprefix("example/shop/restic/") for key in packs
+    }
+    said = client.depot.upkeep("verify", "example", "--full", "--heal", "--json")
+    assert said.code == 3, said.err
+    assert len(said.answer["sites"][0]["healed"]["brought_back"]) == 2
+    assert {key: client.owner.get(key) for key in packs} == right
+    assert client.depot.upkeep("verify", "example", "--full", "--json").code == 0
+    client.snapshot(0, "another page")
+
+
 @pytest.mark.parametrize(
     ("call", "setting", "name"),
     [

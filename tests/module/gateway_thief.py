@@ -28,8 +28,16 @@ def opened_key(store: Store) -> Key:
 
 def cheaper_key(store: Store) -> None:
     """Put the same master key behind the same password into a key file that costs next to nothing to open."""
-    key, salt = opened_key(store), os.urandom(64)
-    made = hashlib.scrypt(PASSWORD.encode(), salt=salt, n=1024, r=1, p=1, dklen=64)
+    body = cheap_key_file(opened_key(store), PASSWORD)
+    for path in (store.objects / "keys").iterdir():
+        path.unlink()
+    store.put("keys", named(body), body)
+
+
+def cheap_key_file(key: Key, password: str, *, cost: int = 1024, block: int = 1, lanes: int = 1) -> bytes:
+    """Return a key file that costs next to nothing to open, or as much as is asked for."""
+    salt = os.urandom(64)
+    made = hashlib.scrypt(password.encode(), salt=salt, n=cost, r=block, p=lanes, maxmem=1 << 29, dklen=64)
     parts = {"encrypt": key.encrypt, "k": key.mac_k, "r": key.mac_r}
     text = {name: base64.b64encode(part).decode() for name, part in parts.items()}
     master = json.dumps({"mac": {"k": text["k"], "r": text["r"]}, "encrypt": text["encrypt"]}).encode()
@@ -39,15 +47,12 @@ def cheaper_key(store: Store) -> None:
         "username": "x",
         "hostname": "x",
         "kdf": "scrypt",
-        "N": 1024,
-        "r": 1,
-        "p": 1,
+        "N": cost,
+        "r": block,
+        "p": lanes,
     }
     file |= {"salt": base64.b64encode(salt).decode(), "data": base64.b64encode(data).decode()}
-    for path in (store.objects / "keys").iterdir():
-        path.unlink()
-    body = json.dumps(file).encode()
-    store.put("keys", named(body), body)
+    return json.dumps(file).encode()
 
 
 def seal(key: Key, value: Any, *, packed: bool = True) -> bytes:

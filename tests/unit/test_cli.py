@@ -22,7 +22,20 @@ from orchestrator.ledger.ledger import open_ledger, peek
 from tests.unit.contract.samples import SAMPLE, changed, sample_data, written
 from tests.unit.run.fake_project import FakeProject
 
-COMMANDS = ("init", "check", "explain", "plan", "run", "status", "points", "restore", "report", "release-hold")
+COMMANDS = (
+    "init",
+    "check",
+    "explain",
+    "plan",
+    "run",
+    "status",
+    "points",
+    "restore",
+    "report",
+    "release-hold",
+    "verify",
+    "drill",
+)
 REPOSITORY = SAMPLE.parents[2]
 # A Sunday, 03:30 in Berlin: inside of the sample's window.
 NIGHT = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)

@@ -21,6 +21,7 @@ URL = ("sites", "shop", "url")
 PRODUCTION = ("sites", "shop", "places", "production")
 STAGING = ("sites", "shop", "places", "staging")
 FUNCTION = ("sites", "shop", "functions", 0)
+BACKUP = ("scope", "backup")
 UPDATE = ("scope", "update")
 WINDOW = (*UPDATE, "window")
 

@@ -17,6 +17,7 @@ from orchestrator.contract.load import check, contract_digest, find_client, load
 from orchestrator.contract.model import Hold, Production, Programs, Promise, Staging
 from orchestrator.errors import ContractInvalid, Usage
 from tests.unit.contract.samples import (
+    BACKUP,
     DELETED,
     FUNCTION,
     PRODUCTION,
@@ -175,7 +176,7 @@ def test_a_mistake_says_file_line_column_path_what_is_wrong_and_what_was_meant()
         (("cleint",), {}, "cleint", "Did you mean 'client'?"),
         ((*PRODUCTION, "adress"), "10.0.0.1", "sites.shop.places.production.adress", "Did you mean 'address'?"),
         (("scope", "updates"), {}, "scope.updates", "Did you mean 'update'?"),
-        (("scope", "backup", "x"), 1, "scope.backup.x", "No keys are allowed here: write {}."),
+        (("scope", "backup", "x"), 1, "scope.backup.x", "unknown key 'x'. Allowed: verify, recovery."),
         ((*UPDATE, "plugins"), "al", "scope.update.plugins", "Allowed: 'all' or 'none', or a list of slugs. Did you"),
         ((*UPDATE, "themes"), {"a": 1}, "scope.update.themes", "a mapping is not allowed"),
         ((*UPDATE, "core"), True, "scope.update.core", "true is not allowed"),
@@ -212,6 +213,27 @@ def test_a_mistake_names_the_place_and_what_is_allowed(key, value, path, words):
     mistakes = mistakes_of(written(changed(key, value, data)))
     assert [mistake.path for mistake in mistakes] == [path]
     assert words in mistakes[0].message
+
+
+def test_a_backup_without_more_is_verified_weekly_and_all_of_it_within_thirty_days():
+    backup = contract_with(BACKUP, {}).scope.backup
+    assert backup is not None
+    assert (backup.verify.every, backup.verify.all_within_days, backup.recovery) == ("weekly", 30, None)
+
+
+def test_what_is_promised_of_verification_and_recovery_is_read():
+    said = {"verify": {"every": "daily", "all_within_days": 1}, "recovery": {"rto_hours": 2, "rpo_hours": 12}}
+    backup = contract_with(BACKUP, said).scope.backup
+    assert backup is not None
+    assert (backup.verify.every, backup.verify.all_within_days) == ("daily", 1)
+    assert backup.recovery is not None
+    assert (backup.recovery.rto_hours, backup.recovery.rpo_hours) == (2, 12)
+
+
+@pytest.mark.parametrize(("every", "days", "fine"), [("weekly", 7, True), ("weekly", 6, False), ("monthly", 30, False)])
+def test_all_cannot_be_read_more_often_than_it_is_looked_at(every: str, days: int, fine: bool):
+    mistakes = mistakes_with((*BACKUP, "verify"), {"every": every, "all_within_days": days})
+    assert [mistake.path for mistake in mistakes] == ([] if fine else ["scope.backup.verify.all_within_days"])
 
 
 def test_retention_that_keeps_nothing_is_refused():

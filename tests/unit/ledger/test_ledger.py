@@ -10,16 +10,27 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
 from sqlalchemy.exc import StatementError
 
 from orchestrator.errors import Refused, Usage
 from orchestrator.ledger import ledger as module
 from orchestrator.ledger.ledger import HEAD, Ledger, SiteOccupied, open_ledger, peek
 from orchestrator.ledger.tables import Base
-from orchestrator.ledger.values import HoldEntry, IncidentEntry, PointEntry, RunEntry, StepEntry
+from orchestrator.ledger.values import (
+    POINTS,
+    HoldEntry,
+    IncidentEntry,
+    PointEntry,
+    RunEntry,
+    StepEntry,
+    VerificationEntry,
+)
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 ID = "20261122T020000Z-1f0c9a2b"
@@ -138,6 +149,67 @@ def test_an_incident_is_opened_once_and_closed_when_the_site_is_well(ledger: Led
     assert ledger.incidents("example", open_only=True) == ()
     assert [each.closed for each in ledger.incidents("example")] == [NOW]
     assert ledger.open_incident(incident)
+
+
+def test_incidents_about_the_site_and_about_its_restore_points_are_apart(ledger: Ledger) -> None:
+    ledger.begin_run(run())
+    assert ledger.open_incident(IncidentEntry(0, "example", "shop", ID, NOW, ("/ answers 500",)))
+    damaged = IncidentEntry(0, "example", "shop", "", NOW, ("a pack is damaged",), about=POINTS)
+    assert ledger.open_incident(damaged)
+    assert not ledger.open_incident(damaged)
+    assert ledger.close_incidents("example", "shop", NOW) == 1
+    assert [(each.about, each.run) for each in ledger.incidents("example", open_only=True)] == [(POINTS, "")]
+    assert ledger.close_incidents("example", "shop", NOW, about=POINTS) == 1
+
+
+def test_what_a_verification_saw_is_read_as_it_was_written_the_newest_first(ledger: Ledger) -> None:
+    seen = VerificationEntry(
+        1, "example", "shop", NOW, NOW, (2, 3), 4, 17, 1 << 40, {ID: ("its tree is torn",)}, ({"object": "data/ab"},)
+    )
+    ledger.add_verification(seen)
+    ledger.add_verification(replace(seen, began=NOW + timedelta(days=7), points={ID: ()}))
+    ledger.add_verification(replace(seen, site="blog"))
+    newest, oldest = ledger.verifications("example", "shop")
+    assert oldest == seen
+    assert newest.points == {ID: ()}
+    assert len(ledger.verifications("example")) == 3
+    assert ledger.verifications("other") == ()
+
+
+def test_a_drill_is_found_by_what_its_step_has_seen(ledger: Ledger) -> None:
+    ledger.begin_run(run(duty="drill", point="newest"))
+    evidence = {"point": ID, "recovery_seconds": 61.5, "data_age_seconds": 7200}
+    position = ledger.begin_step(ID, "drill", NOW)
+    assert ledger.drills("example") == ()
+    ledger.end_step(ID, StepEntry(position, "drill", NOW, NOW, "reported", "done", "", 62.0, evidence))
+    (drill,) = ledger.drills("example", "shop")
+    assert (drill.point, drill.outcome, drill.seconds, drill.age) == (ID, "done", 61.5, 7200.0)
+    assert ledger.drills("example", "blog") == ()
+
+
+def test_a_ledger_of_before_is_brought_to_this_version_with_all_that_is_in_it(url: str) -> None:
+    file = Path(url.removeprefix("sqlite:///"))
+    file.parent.mkdir()
+    config = Config()
+    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO run VALUES (?,'example','shop','shop','update','','','{}','{}','','ended','done','',?,NULL,NULL)",
+            (ID, "2026-11-22 02:00:00"),
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO incident VALUES (7,'example','shop',?,?,NULL,?)",
+            (ID, "2026-11-22 02:00:00", '["/ answers 500"]'),
+        )
+    engine.dispose()
+    assert peek(url) is None
+    ledger = open_ledger(url)
+    assert [entry.id for entry in ledger.runs()] == [ID]
+    assert ledger.incidents("example") == (IncidentEntry(7, "example", "shop", ID, NOW, ("/ answers 500",)),)
+    ledger.close()
 
 
 def test_restore_points_come_newest_first(ledger: Ledger) -> None:

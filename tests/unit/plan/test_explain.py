@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.plan.explain import explain
 from orchestrator.plan.plan import BATCHES, Duty
 from orchestrator.plan.variables import place_variables
-from tests.unit.contract.samples import UPDATE, contract_with
+from tests.unit.contract.samples import BACKUP, UPDATE, contract_with
 
 
 def test_each_duty_leads_to_the_playbooks_that_a_run_would_start():
@@ -51,6 +51,7 @@ def test_what_nothing_serves_is_listed_with_the_clients_words():
     assert [(each.clause, each.words) for each in unserved] == [
         ("scope.response_times", "An answer within four hours on working days."),
         ("scope.report", "One page each month, by mail."),
+        ("scope.backup.verify", "weekly, all of the data within 30 days"),
         ("retention", "7 daily, 4 weekly, 12 monthly, 2 yearly"),
     ]
     assert all(each.reason for each in unserved)
@@ -59,4 +60,11 @@ def test_what_nothing_serves_is_listed_with_the_clients_words():
 def test_a_duty_that_was_not_promised_is_not_explained():
     explanation = explain(contract_with(("scope",), {"backup": {}}))
     assert [duty.duty for duty in explanation.duties] == ["backup"]
-    assert [each.clause for each in explanation.unserved] == ["retention"]
+    assert [each.clause for each in explanation.unserved] == ["scope.backup.verify", "retention"]
+    assert "back within" not in explanation.duties[0].words
+    recovery = {"recovery": {"rto_hours": 2, "rpo_hours": 12}}
+    assert (
+        explain(contract_with(BACKUP, recovery))
+        .duties[0]
+        .words.endswith("; back within 2 hours, with data of no more than 12 hours before.")
+    )

@@ -66,6 +66,18 @@ def test_a_restore_uses_the_point_that_is_asked_for_and_does_not_ask_for_a_healt
     assert run.variables["site_probe_must_be_healthy"] is False
 
 
+def test_a_drill_tries_the_newest_point_beside_what_was_promised_and_touches_production_nowhere() -> None:
+    run = made(Duty.DRILL, point="newest").runs[0]
+    assert [step.name for step in run.steps] == ["preflight", "drill", "release"]
+    assert not any(step.kind.changes_production for step in run.steps)
+    assert (run.variables["upkeep_point"], run.variables["site_probe_must_be_healthy"]) == ("newest", False)
+    assert run.promised == {"rto_hours": 4, "rpo_hours": 24}
+    nothing = contract_with(("scope", "backup"), {})
+    plan = make_plan(nothing, "d", made=MADE, duty=Duty.DRILL, ids={"shop": ID}, holds={}, point="newest")
+    assert plan.runs[0].promised == {}
+    assert choose_duty(contract_with(("scope", "backup"), DELETED), Duty.DRILL) is Duty.DRILL
+
+
 @pytest.mark.parametrize(
     "hold",
     [

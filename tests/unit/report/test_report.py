@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestrator.ledger.values import HoldEntry, IncidentEntry, PointEntry, RunEntry
+from orchestrator.ledger.values import DrillEntry, HoldEntry, IncidentEntry, PointEntry, RunEntry, VerificationEntry
 from orchestrator.report.month import month_report, runs_report
 from orchestrator.report.page import page
 from orchestrator.report.story import run_story
@@ -22,6 +22,7 @@ from tests.unit.report.entries import (
     DELIVERED,
     HELD,
     ID,
+    ILL,
     MANIFEST,
     WELL,
     good_evidence,
@@ -209,6 +210,46 @@ def test_a_restore_point_belongs_to_the_month_of_the_agreements_clock() -> None:
     )
 
 
+DRILL = {"point": ID, "recovery_seconds": 95.0, "data_age_seconds": 100_000, "verdict": WELL}
+PROMISED = {"rto_hours": 4, "rpo_hours": 24}
+
+
+def test_a_drill_is_told_beside_what_was_promised() -> None:
+    good = run_entry({"preflight": {}, "drill": DRILL}, duty="drill", promised={"rto_hours": 4, "rpo_hours": 48})
+    story = run_story(good)
+    assert story["drill"] == {
+        "point": ID, "recovery_seconds": 95.0, "data_age_seconds": 100_000, "rto_hours": 4, "rpo_hours": 48, "missed": [],
+    }  # fmt: skip
+    assert story["meaning"].endswith("made a healthy site. Production was not touched.")
+    late = run_story(run_entry({"drill": DRILL}, duty="drill", promised=PROMISED))
+    assert late["drill"]["missed"] == ["the age of its data was 27.8 hours, and 24 are promised"]
+    bad = run_story(
+        run_entry({"drill": {"point": ID, "verdict": ILL}}, "unhealthy", failing="drill", duty="drill", promised={})
+    )
+    assert "cannot be recovered from this restore point" in bad["meaning"]
+    assert (bad["drill"]["recovery_seconds"], bad["drill"]["missed"]) == (None, [])
+
+
+def test_the_month_shows_the_newest_verification_and_drill_of_each_site() -> None:
+    (never,) = month([])["proofs"]
+    assert (never["verified"], never["drilled"], never["rto_hours"]) == (None, None, 4)
+    old = VerificationEntry(
+        1, "example", "shop", BEGAN, BEGAN, (1,), 4, 3, 9, {ID: (), "b": ("torn",)}, ({"object": "x"},)
+    )
+    later = replace(old, id=2, began=BEGAN + timedelta(days=30))
+    drill = DrillEntry("r", "example", "shop", ID, BEGAN, "unhealthy", "white <page>", None, 60.0)
+    report = month_report(
+        CONTRACT, [], points=[], holds=[], incidents=[], verifications=[later, old], drills=[drill],
+        begins=datetime(2026, 11, 1, tzinfo=BERLIN), ends=datetime(2026, 12, 1, tzinfo=BERLIN), made=MADE,
+    )  # fmt: skip
+    (told,) = report["proofs"]
+    assert (told["verified"], told["points"], told["incomplete"], told["damaged"]) == (BEGAN.isoformat(), 2, 1, 1)
+    assert (told["drill_good"], told["drill_message"], told["recovery_seconds"]) == (False, "white <page>", None)
+    words = " ".join(Text(page(report)).words)
+    assert "1 of 2 complete, 1 damaged objects" in words
+    assert "white <page> failed" in words
+
+
 def test_an_incident_that_was_open_in_the_month_is_told() -> None:
     before = IncidentEntry(1, "example", "shop", ID, BEGAN - timedelta(days=60), ("old",), BEGAN - timedelta(days=50))
     still = IncidentEntry(2, "example", "shop", ID, BEGAN - timedelta(days=60), ("still",), None)
@@ -220,6 +261,8 @@ def test_the_page_is_whole_and_fetches_nothing() -> None:
         run_entry(good_evidence()),
         run_entry(put_back_evidence(), "put-back", failing="promote"),
         run_entry({}, "", state="open", ended=None),
+        run_entry({"preflight": {}, "drill": DRILL}, duty="drill", promised=PROMISED),
+        run_entry({"preflight": {}}, "refused", failing="preflight", duty="drill", promised={}),
         run_entry({"preflight": {}, "restore": {"point": ID, "manifest": MANIFEST}}, duty="restore", promised={}),
         run_entry({"preflight": {}, "snapshot": {"point": ID, "manifest": MANIFEST}}, duty="backup", promised={}),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.values import RunEntry
+from orchestrator.plan.plan import Duty
 from orchestrator.plan.step import Ending, Outcome, Seen
 from orchestrator.run.events import StepReport
 from orchestrator.run.record import Recorder, history
@@ -89,3 +91,30 @@ def test_an_incident_is_closed_only_by_a_site_that_was_seen_well(recorder: Recor
     assert [each.reasons for each in ledger.incidents("example", open_only=True)] == [("/ answers 500",)]
     record(recorder, report("restore", "done", verdict={"healthy": True}))
     assert ledger.incidents("example", open_only=True) == ()
+
+
+def test_a_drill_that_failed_is_an_incident_until_a_good_one(recorder: Recorder, ledger: Ledger) -> None:
+    record(recorder, report("drill", "unhealthy", point=RUN))
+    assert [(each.about, each.reasons) for each in ledger.incidents("example", open_only=True)] == [
+        ("drill", ("said",))
+    ]
+    # That the site itself is well says nothing about its restore points.
+    record(recorder, report("preflight", "done", verdict={"healthy": True}))
+    assert len(ledger.incidents("example", open_only=True)) == 1
+    record(recorder, report("drill", "done", point=RUN, recovery_seconds=60.0, data_age_seconds=60))
+    assert ledger.incidents("example", open_only=True) == ()
+    assert [drill.outcome for drill in ledger.drills("example")] == ["done", "unhealthy"]
+
+
+def test_a_drill_that_took_longer_than_promised_is_an_incident(ledger: Ledger) -> None:
+    run = replace(planned(), duty=Duty.DRILL, promised={"rto_hours": 2, "rpo_hours": 24})
+    values = {"promised": run.promised, "variables": {}, "began": BEGAN}
+    ledger.begin_run(
+        RunEntry(RUN, run.client, run.site, run.host, "drill", "d", "newest", **values)  # type: ignore[arg-type]
+    )
+    record(Recorder(ledger, run), report("drill", "done", point=RUN, recovery_seconds=9000.0, data_age_seconds=100_000))
+    (incident,) = ledger.incidents("example", open_only=True)
+    assert incident.reasons == (
+        "the recovery took 2.5 hours, and 2 are promised",
+        "the age of its data was 27.8 hours, and 24 are promised",
+    )

@@ -12,6 +12,7 @@ from plugins.module_utils import fetch, restoration, snapshot, tree
 from plugins.module_utils.parts import Part
 from plugins.module_utils.restic import Listing, Node
 from plugins.module_utils.site import Site
+from plugins.module_utils.step_drill import other_rows
 
 ROOT = "/srv/shop/htdocs"
 DUMP = {"folder": "/srv/shop/.upkeep/dump", "bytes": 10, "database": "shop", "tables": {"wp_posts": {"bytes": 10}}}
@@ -187,3 +188,13 @@ def test_a_part_of_another_version_is_refused_with_what_to_type(
     assert said in told
     assert bool(told) == bool(said)
     assert not told or "-e site_snapshot_accept_other_version=true" in told
+
+
+def test_a_table_that_lost_rows_or_did_not_come_back_fails_a_drill() -> None:
+    wanted = {"wp_posts": {"rows": 3}, "wp_users": {"rows": 1}, "wp_log": {}}
+
+    assert other_rows(wanted, {"wp_posts": 3, "wp_users": 1, "wp_log": 9}) == []
+    assert other_rows(wanted, {"wp_posts": 2, "wp_users": 1}) == [
+        "wp_log did not come back",
+        "wp_posts has 2 rows, not 3",
+    ]

@@ -1,0 +1,179 @@
+"""Answer `upkeep verify`: which restore points are complete, what is damaged, what a healing did. The ledger remembers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from orchestrator.cli_run import Client, Settings
+from orchestrator.contract.model import BackupDuty
+from orchestrator.errors import Busy, NotPutBack, PutBack, UpkeepError
+from orchestrator.ledger.ledger import Ledger, open_ledger
+from orchestrator.ledger.values import POINTS, IncidentEntry, VerificationEntry
+from orchestrator.plan.plan import choose_sites
+from orchestrator.plan.rotation import ALL, Reading, Turn, all_read_since, next_turn
+from orchestrator.results import Answer
+from orchestrator.run.bucket import opened
+from orchestrator.run.heal import Healing, heal
+from orchestrator.run.verify import Verification, verify
+from orchestrator.storekeeper import repository_of, secrets_of
+
+# Told of which site how many bytes were read back, and of how many.
+Watch = Callable[[str, int, int], None]
+MOST_REASONS = 20
+
+
+def verify_sites(
+    settings: Settings, client: Client, sites: Sequence[str], *, full: bool, healing: bool, program: str, watch: Watch
+) -> list[Answer]:
+    """Verify each site. What is wrong with one does not keep the others from being looked at."""
+    answers = []
+    ledger = open_ledger(settings.ledger)
+    try:
+        for name in choose_sites(client.contract, sites):
+            try:
+                answers.append(
+                    _verify(settings, client, name, ledger, full=full, healing=healing, program=program, watch=watch)
+                )
+            except UpkeepError as error:
+                answers.append(_not_verified(name, error))
+    finally:
+        ledger.close()
+    return answers
+
+
+def _verify(
+    settings: Settings,
+    client: Client,
+    site: str,
+    ledger: Ledger,
+    *,
+    full: bool,
+    healing: bool,
+    program: str,
+    watch: Watch,
+) -> Answer:
+    contract, began = client.contract, settings.clock()
+    before = ledger.verifications(client.id, site)
+    readings = [Reading(each.began, each.parts, each.of) for each in before]
+    promise = (contract.scope.backup or BackupDuty()).verify
+    turn = ALL if full else next_turn(readings, promise, began)
+    suspects = {str(each.get("object", "")).rpartition("/")[2] for each in before[0].damage} if before else set()
+    secrets = secrets_of(settings, client, site)
+    restic = repository_of(settings, client, site, secrets, program)
+    asked: dict[str, Any] = {"client": client.id, "site": site, "password": secrets.password}
+    healed: Healing | None = None
+    with opened(contract.store, secrets.owner) as bucket:
+        seen = found = verify(
+            bucket, restic, **asked, turn=turn, suspects=suspects, watch=lambda read, of: watch(site, read, of)
+        )
+        if healing and (found.damage or found.aside):
+            _nobody_is_at_work(ledger, client.id, site)
+            healed = heal(bucket, restic, found, **asked)
+            seen = dataclasses.replace(
+                verify(bucket, restic, **asked, turn=Turn((), 1)),
+                turn=turn,
+                packs_read=found.packs_read,
+                bytes_read=found.bytes_read,
+            )
+    ended = settings.clock()
+    _remember(ledger, client.id, site, seen, found, began, ended)
+    since = all_read_since([*readings, Reading(began, turn.parts, turn.of)])
+    answer = {
+        "site": site,
+        "points": [
+            {"point": each.id, "complete": not each.problems, "problems": list(each.problems), "lost": each.lost,
+             "files": list(each.files)}
+            for each in seen.points
+        ],
+        "damage": [_plain(each) for each in found.damage],
+        "read": {
+            "parts": list(turn.parts), "of": turn.of, "packs": seen.packs_read, "of_packs": seen.packs,
+            "bytes": seen.bytes_read, "of_bytes": seen.bytes, "all_since": since.isoformat() if since else None,
+            "all_within_days": promise.all_within_days,
+        },
+        "healed": _plain(healed) if healed else None,
+    }  # fmt: skip
+    return {**answer, **_verdict(client.id, site, seen, found, healed)}
+
+
+def _nobody_is_at_work(ledger: Ledger, client: str, site: str) -> None:
+    if unfinished := [run for run in ledger.unfinished(client) if run.site == site]:
+        raise Busy(
+            f"run {unfinished[0].id} has {client}/{site} and has not ended; nothing was put aside.",
+            f"upkeep status {client}; if it was interrupted: upkeep run --resume {client}",
+        )
+
+
+def _verdict(client: str, site: str, seen: Verification, found: Verification, healed: Healing | None) -> Answer:
+    """Say in a sentence what came of it, and what to type."""
+    again = f"upkeep verify {client} --site {site}"
+    bad = [point for point in seen.points if point.problems]
+    points = f"{len(bad)} of {len(seen.points)} restore points" if bad else ""
+    if found.clean:
+        return _ended(0, f"all restore points of {client}/{site} are complete.", f"upkeep drill {client} --site {site}")
+    if seen.clean:
+        told = f"what was damaged in the store of {client}/{site} is put right; every restore point is complete."
+        return _ended(PutBack.exit_code, told, again)
+    objects = f"{len(found.damage)} damaged object{'' if len(found.damage) == 1 else 's'}"
+    newest_is_good = bool(seen.points) and not seen.points[0].problems
+    if healed is not None and (healed.put_aside or healed.brought_back):
+        told = f"{objects} in the store of {client}/{site} put aside; {points or 'no restore point'} not complete now"
+        next_type = f"upkeep run {client} --site {site} --duty backup, then {again} --heal"
+    elif found.wrong or found.aside:
+        told = f"{objects} in the store of {client}/{site}; {points or 'no restore point'} not complete"
+        next_type = f"{again} --heal"
+    elif newest_is_good:
+        # Nothing to heal: what is lost is on the site no more.
+        told = f"{points} of {client}/{site} not complete, and the newest is"
+        forget = " ".join(f"--forget {point.id}" for point in bad)
+        next_type = (
+            f"upkeep points {client}, and for those that are no use: upkeep prune {client} --site {site} {forget}"
+        )
+    else:
+        told = f"{points or objects} of {client}/{site} not complete"
+        next_type = f"upkeep run {client} --site {site} --duty backup, then {again} --heal"
+    first = bad[0] if bad else None
+    why = f": {first.id}: {first.problems[0]}" if first else ""
+    return _ended(NotPutBack.exit_code, f"{told}{why}.", next_type)
+
+
+def _ended(code: int, message: str, next_type: str) -> Answer:
+    return {"exit_code": code, "message": message, "next": next_type}
+
+
+def _remember(
+    ledger: Ledger, client: str, site: str, seen: Verification, found: Verification, began: datetime, ended: datetime
+) -> None:
+    ledger.add_verification(
+        VerificationEntry(
+            id=0,
+            client=client,
+            site=site,
+            began=began,
+            ended=ended,
+            parts=found.turn.parts,
+            of=found.turn.of,
+            packs=found.packs_read,
+            bytes=found.bytes_read,
+            points={point.id: point.problems for point in seen.points},
+            damage=tuple(_plain(each) for each in seen.damage),
+        )
+    )
+    if seen.clean:
+        ledger.close_incidents(client, site, ended, about=POINTS)
+        return
+    reasons = [f"{each.object}: {each.problem}" for each in found.damage]
+    reasons += [f"restore point {each.id}: {each.problems[0]}" for each in seen.points if each.problems]
+    ledger.open_incident(IncidentEntry(0, client, site, "", ended, tuple(reasons[:MOST_REASONS]), about=POINTS))
+
+
+def _not_verified(site: str, error: UpkeepError) -> Answer:
+    ended = _ended(error.exit_code, error.message, error.next_step)
+    return {"site": site, "points": [], "damage": [], "read": None, "healed": None, **ended}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return {key: list(each) if isinstance(each, tuple) else each for key, each in dataclasses.asdict(value).items()}

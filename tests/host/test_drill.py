@@ -1,0 +1,52 @@
+"""A drill on a real host: a restore point makes a site that works, or it is said that it does not; production is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pipeline import Site
+
+pytestmark = pytest.mark.root
+
+
+def test_a_drill_measures_the_recovery_and_leaves_nothing_behind(untouched_site: Site) -> None:
+    site = untouched_site
+    point = site.shop.snapshot()["point"]
+
+    said = site.upkeep("drill", "example")
+
+    assert said.code == 0, said.text
+    (run,) = said.answer["runs"]
+    assert (run["outcome"], run["drill"]["point"], run["drill"]["missed"]) == ("done", point, [])
+    assert 0 < run["drill"]["recovery_seconds"] < 120
+    assert 0 < run["drill"]["data_age_seconds"] < 600
+    assert (run["drill"]["rto_hours"], run["drill"]["rpo_hours"]) == (4, 24)
+    (verdict,) = [each for each in run["verdicts"] if each["where"] == "scratch place, recovered"]
+    assert verdict["healthy"] is True
+    assert verdict["probes"] >= 7
+    site.tidy()
+
+
+def test_a_restore_point_without_a_file_of_the_core_fails_its_drill_and_says_so(site: Site) -> None:
+    missing = site.root / "wp-includes" / "class-wp-query.php"
+    body, seen = missing.read_bytes(), missing.stat()
+    aside = site.folder / "aside"
+    missing.rename(aside)
+    point = site.shop.snapshot()["point"]
+    site.put_file("wp-includes/class-wp-query.php", body.decode())
+    assert missing.stat().st_uid == seen.st_uid
+    before = site.state()
+
+    said = site.upkeep("drill", "example")
+
+    assert said.code == 12, said.text
+    (run,) = said.answer["runs"]
+    assert run["outcome"] == "unhealthy", run["message"]
+    assert f"The site cannot be recovered from {point}: " in run["message"]
+    assert "class-wp-query.php" in run["message"]
+    assert run["next"] == "upkeep verify example --site shop --full"
+    (incident,) = site.upkeep("status", "example").answer["incidents"]
+    assert point in incident["reasons"][0]
+    assert before.differences(site.state()) == []
+    site.serves("1.0")
+    site.tidy()
