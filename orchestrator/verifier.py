@@ -17,7 +17,7 @@ from orchestrator.plan.rotation import ALL, Reading, Turn, all_read_since, next_
 from orchestrator.results import Answer
 from orchestrator.run.bucket import opened
 from orchestrator.run.heal import Healing, heal
-from orchestrator.run.verify import Verification, verify
+from orchestrator.run.verify import RESTIC, Verification, verify
 from orchestrator.storekeeper import repository_of, secrets_of
 
 # Told of which site how many bytes were read back, and of how many.
@@ -71,7 +71,14 @@ def _verify(
         )
         if healing and (found.damage or found.aside):
             _nobody_is_at_work(ledger, client.id, site)
-            healed = heal(bucket, restic, found, **asked)
+            try:
+                healed = heal(bucket, restic, found, **asked)
+            except KeyboardInterrupt:
+                raise NotPutBack(
+                    f"interrupted while damaged objects of {client.id}/{site} were put aside: no snapshot should lean on "
+                    "what is left.",
+                    f"upkeep verify {client.id} --site {site} --heal",
+                ) from None
             seen = dataclasses.replace(
                 verify(bucket, restic, **asked, turn=Turn((), 1)),
                 turn=turn,
@@ -119,7 +126,15 @@ def _verdict(client: str, site: str, seen: Verification, found: Verification, he
         return _ended(PutBack.exit_code, told, again)
     objects = f"{len(found.damage)} damaged object{'' if len(found.damage) == 1 else 's'}"
     newest_is_good = bool(seen.points) and not seen.points[0].problems
-    if healed is not None and (healed.put_aside or healed.brought_back):
+    lost_key = next((each for each in found.damage if each.object.startswith(("keys/", "config"))), None)
+    if lost_key is not None:
+        told = f"nothing opens the repository of {client}/{site}: {lost_key.object} is damaged; {points} not complete"
+        next_type = (
+            f"bring back an older version of {client}/{site}/restic/{lost_key.object}, if the bucket keeps versions"
+        )
+    elif found.damage and found.damage[0].object == RESTIC:
+        told, next_type = f"{points} of {client}/{site} not complete", f"restic check, with the keys of {client}"
+    elif healed is not None and (healed.put_aside or healed.brought_back):
         told = f"{objects} in the store of {client}/{site} put aside; {points or 'no restore point'} not complete now"
         next_type = f"upkeep run {client} --site {site} --duty backup, then {again} --heal"
     elif found.wrong or found.aside:

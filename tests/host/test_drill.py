@@ -12,6 +12,8 @@ pytestmark = pytest.mark.root
 def test_a_drill_measures_the_recovery_and_leaves_nothing_behind(untouched_site: Site) -> None:
     site = untouched_site
     point = site.shop.snapshot()["point"]
+    looked = site.shop.play("drill", "--check", upkeep_point="newest")
+    assert f"would try {point} in the staging place" in " ".join(looked.text.split())
 
     said = site.upkeep("drill", "example")
 
