@@ -118,7 +118,16 @@ def _verdict(client: str, site: str, seen: Verification, found: Verification, he
     """Say in a sentence what came of it, and what to type."""
     again = f"upkeep verify {client} --site {site}"
     bad = [point for point in seen.points if point.problems]
-    points = f"{len(bad)} of {len(seen.points)} restore points" if bad else ""
+    are = "is" if len(bad) == 1 else "are"
+    points = (
+        f"{len(bad)} of {len(seen.points)} restore points {are} not complete"
+        if bad
+        else "every restore point is complete"
+    )
+    if found.clean and not found.points:
+        return _ended(
+            0, f"{client}/{site} has no restore point yet.", f"upkeep run {client} --site {site} --duty backup"
+        )
     if found.clean:
         return _ended(0, f"all restore points of {client}/{site} are complete.", f"upkeep drill {client} --site {site}")
     if seen.clean:
@@ -128,30 +137,30 @@ def _verdict(client: str, site: str, seen: Verification, found: Verification, he
     newest_is_good = bool(seen.points) and not seen.points[0].problems
     lost_key = next((each for each in found.damage if each.object.startswith(("keys/", "config"))), None)
     if lost_key is not None:
-        told = f"nothing opens the repository of {client}/{site}: {lost_key.object} is damaged; {points} not complete"
+        told = f"nothing opens the repository of {client}/{site}: {lost_key.object} is damaged; {points}"
         next_type = (
             f"bring back an older version of {client}/{site}/restic/{lost_key.object}, if the bucket keeps versions"
         )
     elif found.damage and found.damage[0].object == RESTIC:
-        told, next_type = f"{points} of {client}/{site} not complete", f"restic check, with the keys of {client}"
+        told, next_type = f"{client}/{site}: {points}", f"restic check, with the keys of {client}"
     elif healed is not None and (healed.put_aside or healed.brought_back):
-        told = f"{objects} in the store of {client}/{site} put aside; {points or 'no restore point'} not complete now"
+        told = f"{objects} in the store of {client}/{site} put aside; {points}"
         next_type = f"upkeep run {client} --site {site} --duty backup, then {again} --heal"
     elif found.wrong or found.aside:
-        told = f"{objects} in the store of {client}/{site}; {points or 'no restore point'} not complete"
+        told = f"{objects} in the store of {client}/{site}; {points}"
         next_type = f"{again} --heal"
     elif newest_is_good:
         # Nothing to heal: what is lost is on the site no more.
-        told = f"{points} of {client}/{site} not complete, and the newest is"
+        told = f"{client}/{site}: {points}, and the newest one is complete"
         forget = " ".join(f"--forget {point.id}" for point in bad)
         next_type = (
             f"upkeep points {client}, and for those that are no use: upkeep prune {client} --site {site} {forget}"
         )
     else:
-        told = f"{points or objects} of {client}/{site} not complete"
+        told = f"{client}/{site}: {points}"
         next_type = f"upkeep run {client} --site {site} --duty backup, then {again} --heal"
     first = bad[0] if bad else None
-    why = f": {first.id}: {first.problems[0]}" if first else ""
+    why = f". {first.id}: {first.problems[0]}" if first else ""
     return _ended(NotPutBack.exit_code, f"{told}{why}.", next_type)
 
 

@@ -307,7 +307,8 @@ def test_the_wrong_password_and_a_store_that_is_away_are_no_damage(yard: Yard) -
 def test_a_site_without_restore_points_has_nothing_to_verify(empty_depot: Depot) -> None:
     (empty_depot.objects).mkdir(parents=True)
     said = empty_depot.upkeep(*VERIFY)
-    assert (said.code, said.answer["sites"][0]["points"]) == (0, [])
+    (site,) = said.answer["sites"]
+    assert (said.code, site["points"], site["message"]) == (0, [], "example/shop has no restore point yet.")
 
 
 def test_a_point_whose_repository_has_gone_is_told(yard: Yard) -> None:
