@@ -17,7 +17,7 @@ from orchestrator.plan.rotation import ALL, Reading, Turn, all_read_since, next_
 from orchestrator.results import Answer
 from orchestrator.run.bucket import opened
 from orchestrator.run.heal import Healing, heal
-from orchestrator.run.verify import Verification, verify
+from orchestrator.run.verify import RESTIC, Verification, verify
 from orchestrator.storekeeper import repository_of, secrets_of
 
 # Told of which site how many bytes were read back, and of how many.
@@ -71,7 +71,14 @@ def _verify(
         )
         if healing and (found.damage or found.aside):
             _nobody_is_at_work(ledger, client.id, site)
-            healed = heal(bucket, restic, found, **asked)
+            try:
+                healed = heal(bucket, restic, found, **asked)
+            except KeyboardInterrupt:
+                raise NotPutBack(
+                    f"interrupted while damaged objects of {client.id}/{site} were put aside: no snapshot should lean on "
+                    "what is left.",
+                    f"upkeep verify {client.id} --site {site} --heal",
+                ) from None
             seen = dataclasses.replace(
                 verify(bucket, restic, **asked, turn=Turn((), 1)),
                 turn=turn,
@@ -111,7 +118,16 @@ def _verdict(client: str, site: str, seen: Verification, found: Verification, he
     """Say in a sentence what came of it, and what to type."""
     again = f"upkeep verify {client} --site {site}"
     bad = [point for point in seen.points if point.problems]
-    points = f"{len(bad)} of {len(seen.points)} restore points" if bad else ""
+    are = "is" if len(bad) == 1 else "are"
+    points = (
+        f"{len(bad)} of {len(seen.points)} restore points {are} not complete"
+        if bad
+        else "every restore point is complete"
+    )
+    if found.clean and not found.points:
+        return _ended(
+            0, f"{client}/{site} has no restore point yet.", f"upkeep run {client} --site {site} --duty backup"
+        )
     if found.clean:
         return _ended(0, f"all restore points of {client}/{site} are complete.", f"upkeep drill {client} --site {site}")
     if seen.clean:
@@ -119,24 +135,32 @@ def _verdict(client: str, site: str, seen: Verification, found: Verification, he
         return _ended(PutBack.exit_code, told, again)
     objects = f"{len(found.damage)} damaged object{'' if len(found.damage) == 1 else 's'}"
     newest_is_good = bool(seen.points) and not seen.points[0].problems
-    if healed is not None and (healed.put_aside or healed.brought_back):
-        told = f"{objects} in the store of {client}/{site} put aside; {points or 'no restore point'} not complete now"
+    lost_key = next((each for each in found.damage if each.object.startswith(("keys/", "config"))), None)
+    if lost_key is not None:
+        told = f"nothing opens the repository of {client}/{site}: {lost_key.object} is damaged; {points}"
+        next_type = (
+            f"bring back an older version of {client}/{site}/restic/{lost_key.object}, if the bucket keeps versions"
+        )
+    elif found.damage and found.damage[0].object == RESTIC:
+        told, next_type = f"{client}/{site}: {points}", f"restic check, with the keys of {client}"
+    elif healed is not None and (healed.put_aside or healed.brought_back):
+        told = f"{objects} in the store of {client}/{site} put aside; {points}"
         next_type = f"upkeep run {client} --site {site} --duty backup, then {again} --heal"
     elif found.wrong or found.aside:
-        told = f"{objects} in the store of {client}/{site}; {points or 'no restore point'} not complete"
+        told = f"{objects} in the store of {client}/{site}; {points}"
         next_type = f"{again} --heal"
     elif newest_is_good:
         # Nothing to heal: what is lost is on the site no more.
-        told = f"{points} of {client}/{site} not complete, and the newest is"
+        told = f"{client}/{site}: {points}, and the newest one is complete"
         forget = " ".join(f"--forget {point.id}" for point in bad)
         next_type = (
             f"upkeep points {client}, and for those that are no use: upkeep prune {client} --site {site} {forget}"
         )
     else:
-        told = f"{points or objects} of {client}/{site} not complete"
+        told = f"{client}/{site}: {points}"
         next_type = f"upkeep run {client} --site {site} --duty backup, then {again} --heal"
     first = bad[0] if bad else None
-    why = f": {first.id}: {first.problems[0]}" if first else ""
+    why = f". {first.id}: {first.problems[0]}" if first else ""
     return _ended(NotPutBack.exit_code, f"{told}{why}.", next_type)
 
 

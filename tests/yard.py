@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +115,16 @@ class Yard:
         body = cheap_key_file(key, PASSWORD)
         self.put(file.with_name(hashlib.sha256(body).hexdigest()), body)
         self.delete(file)
+
+    def environment(self) -> dict[str, str]:
+        """Return what another process needs to type `upkeep` for this client."""
+        return {
+            **os.environ,
+            "TERM": "xterm",
+            "COLUMNS": "200",
+            "UPKEEP_INVENTORIES": str(self.depot.folder / "inventories"),
+            "UPKEEP_LEDGER": str(self.depot.folder / "state" / "ledger.sqlite"),
+        }
 
     def verify(self, *words: str, **more: Any) -> Said:
         """Type `upkeep verify`."""

@@ -22,6 +22,8 @@ from orchestrator.run.walk_trees import Walk, Walked
 # How many paths of what is lost are told; the number is told of all of them.
 SHOWN = 20
 ASIDE = "its snapshot was put aside: the next healing looks whether it can go back"
+# Damage that only restic sees has no object.
+RESTIC = "restic"
 NOT_THERE = "its snapshot is not in the repository"
 
 
@@ -95,7 +97,7 @@ def verify(
         # It is restic that will have to restore: what it does not like counts, whatever was seen here.
         problem = f"restic does not find it sound: {words[-1]}"
         every = tuple(PointSeen(each.id, (*each.problems, problem)) for each in seen.points)
-        damage = (Damage("restic", problem, tuple(each.id for each in every), ()),)
+        damage = (Damage(RESTIC, problem, tuple(each.id for each in every), ()),)
         seen = dataclasses.replace(seen, points=every, damage=damage)
     return seen
 

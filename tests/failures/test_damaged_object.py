@@ -174,3 +174,10 @@ def test_a_repository_without_its_key_is_damage_too(yard: Yard) -> None:
     assert said.code == 4
     (site,) = said.answer["sites"]
     assert (site["damage"][0]["object"], set(site["damage"][0]["points"])) == (f"keys/{key.name}", set(yard.taken))
+    assert "bring back an older version of example/shop/restic/keys/" in site["next"]
+
+
+def test_a_repository_without_its_configuration_is_damage_too(yard: Yard) -> None:
+    yard.flip(yard.depot.site / "restic" / "config", at=40)
+    (damage,) = yard.seen()["damage"]
+    assert (damage["object"], set(damage["points"])) == ("config", set(yard.taken))

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.root
 def test_a_drill_measures_the_recovery_and_leaves_nothing_behind(untouched_site: Site) -> None:
     site = untouched_site
     point = site.shop.snapshot()["point"]
+    looked = site.shop.play("drill", "--check", upkeep_point="newest")
+    assert f"would try {point} in the staging place" in " ".join(looked.text.split())
 
     said = site.upkeep("drill", "example")
 
@@ -28,6 +30,8 @@ def test_a_drill_measures_the_recovery_and_leaves_nothing_behind(untouched_site:
 
 
 def test_a_restore_point_without_a_file_of_the_core_fails_its_drill_and_says_so(site: Site) -> None:
+    # Through the gateway this time: the host has no key of the store.
+    (site.shop.inventory / "group_vars" / "all" / "vars.yml").write_text("site_snapshot_transport: gateway\n")
     missing = site.root / "wp-includes" / "class-wp-query.php"
     body, seen = missing.read_bytes(), missing.stat()
     aside = site.folder / "aside"

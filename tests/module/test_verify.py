@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +17,7 @@ from orchestrator.ledger.values import RunEntry
 from orchestrator.run.restic_objects import Key, Malformed, key_of
 from tests.depot import NOW, PASSWORD, RESTIC, SECRET, Depot, needs_restic, night
 from tests.module.gateway_thief import cheap_key_file, seal
+from tests.unit.contract.samples import REPOSITORY
 from tests.yard import VERIFY, Yard, problems
 
 pytest_plugins = ["tests.depot_fixtures", "tests.yard_fixtures"]
@@ -245,6 +248,26 @@ def test_the_list_of_points_says_what_was_verified_and_what_changed(yard: Yard) 
     assert "-6 files" in said.out
 
 
+def test_a_healing_that_is_interrupted_does_not_say_that_nothing_was_touched(yard: Yard) -> None:
+    yard.flip(yard.packs("data")[0])
+    stops = script(yard, f'[ "$1" = rebuild-index ] && kill -INT $PPID && sleep 5\nexec {RESTIC} "$@"')
+    said = yard.verify("--full", "--heal", "--restic", stops)
+    assert (said.code, "interrupted while damaged objects of example/shop were put aside" in said.err) == (4, True)
+    assert len(yard.seen("--full", "--heal")["healed"]["put_aside"]) == 1
+
+
+def test_on_a_terminal_a_bar_shows_how_far_the_reading_has_come(yard: Yard) -> None:
+    script = "import pty, sys; sys.exit(pty.spawn([sys.executable, '-m', 'orchestrator.cli', 'verify', 'example', '--full']) >> 8)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=yard.environment(), cwd=REPOSITORY, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert "reading back" in done.stdout
+    assert "kB" in done.stdout or "MB" in done.stdout
+    assert "shop: 2 of 2 restore points complete" in done.stdout
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_screen_names_object_point_and_what_to_type(yard: Yard) -> None:
     pack = yard.packs("data")[0]
     yard.flip(pack)
@@ -284,7 +307,8 @@ def test_the_wrong_password_and_a_store_that_is_away_are_no_damage(yard: Yard) -
 def test_a_site_without_restore_points_has_nothing_to_verify(empty_depot: Depot) -> None:
     (empty_depot.objects).mkdir(parents=True)
     said = empty_depot.upkeep(*VERIFY)
-    assert (said.code, said.answer["sites"][0]["points"]) == (0, [])
+    (site,) = said.answer["sites"]
+    assert (said.code, site["points"], site["message"]) == (0, [], "example/shop has no restore point yet.")
 
 
 def test_a_point_whose_repository_has_gone_is_told(yard: Yard) -> None:

@@ -363,6 +363,31 @@ def test_what_can_be_no_part_of_a_restore_point_is_refused_before_any_host_hears
     assert desk.project.steps() == []
 
 
+def test_a_drill_tries_the_newest_point_and_says_what_was_measured(desk: Desk) -> None:
+    measured = {"point": "20261121T020000Z-0a0b0c0d", "recovery_seconds": 75.0, "data_age_seconds": 100_000}
+    desk.project.script(drill={"evidence": measured})
+    code, out, _ = desk.type("drill", "example")
+    assert code == 0
+    assert desk.project.steps() == ["preflight", "drill", "release"]
+    assert desk.project.calls()[1]["variables"]["point"] == "newest"
+    assert "recovered in     75.0 s (promised: 4 h)" in out
+    assert "age of its data  27.8 h (promised: 24 h)" in out
+    incidents = json.loads(desk.type("status", "example", "--json")[1])["incidents"]
+    assert [each["reasons"] for each in incidents] == [["the age of its data was 27.8 hours, and 24 are promised"]]
+
+
+def test_a_drill_that_fails_needs_somebody_who_looks_at_the_restore_points(desk: Desk) -> None:
+    said = "The site cannot be recovered from it: white page."
+    desk.project.script(drill={"outcome": "unhealthy", "msg": said, "evidence": {"point": "p"}})
+    code, out, _ = desk.type("drill", "example", "--point", "20261121T020000Z-0a0b0c0d")
+    assert code == 12
+    assert said in out
+    assert "The site was not well before anything began" not in out
+    assert "Next: upkeep verify example --site shop --full" in out
+    assert desk.project.calls()[1]["variables"]["point"] == "20261121T020000Z-0a0b0c0d"
+    assert desk.type("drill", "example", "--point", "latest")[0] == 2
+
+
 def test_points_says_where_the_missing_keys_belong(desk: Desk) -> None:
     code, _, err = desk.type("points", "example")
     assert code == 12

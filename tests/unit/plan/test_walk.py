@@ -123,6 +123,11 @@ OTHERS = [
     (Duty.RESTORE, "preflight restore=silent", "start recover"),
     # A restore has no way back of its own: a person needs what is lying there.
     (Duty.RESTORE, "preflight restore=not-put-back", "finish not-put-back"),
+    (Duty.DRILL, "", "start preflight drill release"),
+    (Duty.DRILL, "preflight drill=unhealthy", "start release"),
+    (Duty.DRILL, "preflight drill=unhealthy release", "finish unhealthy"),
+    # Production was only read: there is nothing to ask the host for.
+    (Duty.DRILL, "preflight drill=silent", "start release"),
 ]
 
 
