@@ -103,11 +103,23 @@ def _meaning(run: RunEntry) -> str:
         return "The run was interrupted before production was touched."
     if run.duty == "drill" and run.outcome in DRILL_MEANINGS:
         return DRILL_MEANINGS[run.outcome]
+    if run.outcome == "done" and (part := _part(run)):
+        return (
+            f"A part of the restore point is in the place of production: {part}. All else stayed as it was."
+            + _seen_well(run)
+        )
     if run.outcome == "done":
         return DONE_MEANINGS[run.duty] + _seen_well(run)
     if run.outcome == "put-back":
         return MEANINGS["put-back"] + _seen_well(run)
     return MEANINGS.get(run.outcome, RUNNING_MEANING if run.state == RUNNING else OPEN_MEANING)
+
+
+def _part(run: RunEntry) -> str:
+    part = _mapping(_evidence(run, "restore").get("part"))
+    names = [f"table {table}" for table in _list(part.get("tables"))] + [str(path) for path in _list(part.get("paths"))]
+    only = {"files": "the files", "database": "the database"}.get(str(part.get("only")), "")
+    return ", ".join(names) or only
 
 
 def _seen_well(run: RunEntry) -> str:

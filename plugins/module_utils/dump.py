@@ -15,7 +15,7 @@ from typing import Any
 from . import command
 from .database import END_MARKER, OURS, PUT_ASIDE, PUT_AWAY, Database, DatabaseError, quoted
 from .dump_files import DumpFile, overall
-from .dump_stream import BLOCK, Reader, StreamError, Writer
+from .dump_stream import BLOCK, DEFINITIONS, Reader, StreamError, Writer
 from .tree import remove
 
 SPARE_BYTES = 32 << 20
@@ -111,10 +111,8 @@ def take(database: Database, folder: str, *, timeout: float = 3600.0) -> Dump:
     writer = Writer(folder)
     reader = Reader(writer.take)
     program = os.path.basename(database.dump_program)
-    ignored = [f"--ignore-table={database.name}.{table}" for table in there.ours]
-    arguments = [*database.dump_arguments()[:-1], *ignored, *there.more, database.name]
     try:
-        done = command.stream(arguments, timeout=timeout, take=reader.feed, grace=5.0)
+        done = command.stream(_arguments(database, there), timeout=timeout, take=reader.feed, grace=5.0)
         ended = reader.finish()
         writer.finish()
     except (command.CommandFailed, StreamError, OSError) as error:
@@ -142,6 +140,20 @@ def take(database: Database, folder: str, *, timeout: float = 3600.0) -> Dump:
         raise DumpError(f"{program} ended with 0, but the dump is not whole: {'; '.join(refused)}")
     rows = {table: proof.rows.get(table, number) for table, number in counted.items()}
     return Dump(folder, {program: done.code}, proof, rows, writer.tables, writer.others, there.not_transactional)
+
+
+def definitions(database: Database, *, timeout: float = 600.0) -> bytes:
+    """Return the statements that make views, triggers, routines and events, as a dump taken now would have them."""
+    there = _contents(database)
+    found: list[bytes] = []
+    reader = Reader(lambda kind, _, content: found.append(content) if kind == DEFINITIONS else None)
+    try:
+        done = command.stream(_arguments(database, there, "--no-data"), timeout=timeout, take=reader.feed, grace=5.0)
+    except command.CommandFailed as error:
+        raise DumpError(str(error)) from error
+    if not reader.finish() or done.code != 0:
+        raise DumpError(f"the definitions of {database.name} cannot be read: {command.last_line(done.err)}")
+    return b"".join(found)
 
 
 def read(path: str) -> Proof:
@@ -201,6 +213,11 @@ def load(database: Database, path: str, *, timeout: float = 3600.0) -> None:
             raise DatabaseError(str(error)) from error
     if done.code != 0:
         raise DatabaseError(f"loading {os.path.basename(path)} failed: {command.last_line(done.err)}")
+
+
+def _arguments(database: Database, there: _Contents, *more: str) -> list[str]:
+    ignored = [f"--ignore-table={database.name}.{table}" for table in there.ours]
+    return [*database.dump_arguments()[:-1], *ignored, *there.more, *more, database.name]
 
 
 def _contents(database: Database) -> _Contents:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 from . import dump, tree
 from .database import Database
 from .dump_files import DumpFile
-from .dump_stream import DEFINITIONS, SEQUENCES, StreamError, split
+from .dump_stream import BLOCK, DEFINITIONS, SEQUENCES, TABLE, Reader, StreamError, split
 from .points import PointError, dump_files
 
 
@@ -46,21 +46,42 @@ def needed(wanted: dict[str, Any], tables: Sequence[str] = ()) -> int:
     return 2 * (sum(wanted["tables"][table]["bytes"] for table in tables) if tables else int(wanted["bytes"]))
 
 
+def refusals(wanted: dict[str, Any], tables: Sequence[str] = ()) -> list[str]:
+    """Return why these tables, or all of them, cannot be put in the place of others, as far as the manifest tells."""
+    return _more_than_tables(
+        set(wanted.get("others", ())), set(wanted.get("triggers", ())), sorted(tables or wanted["tables"]), not tables
+    )
+
+
 def load(
-    incoming: Database, wanted: dict[str, Any], restored: str, *, tables: Sequence[str] = (), timeout: float
+    incoming: Database,
+    wanted: dict[str, Any],
+    restored: str,
+    *,
+    tables: Sequence[str] = (),
+    present: Callable[[], bytes],
+    timeout: float,
 ) -> dict[str, int]:
     """Load the tables, all of them without names, and return their rows. `restored` is the folder restic filled.
+
+    Views, routines and events stay as they are in production, so of a whole dump they must be what they were: `present`
+    tells what they are now.
 
     Raises LoadError for a dump that is not the one that was stored, DatabaseError for a statement that fails.
     """
     names = sorted(tables or wanted["tables"])
     try:
         if "folder" in wanted:
-            files = _proved(wanted, restored, names)
+            files, others = _proved(wanted, restored, names, whole=not tables)
         else:
-            files = _taken_apart(wanted, restored, names)
+            files, others = _taken_apart(wanted, restored, names, whole=not tables)
     except (StreamError, PointError) as error:
         raise LoadError(f"the dump cannot be used: {error}") from error
+    if not tables and DEFINITIONS in others and others[DEFINITIONS] != present():
+        raise LoadError(
+            "only tables can be put in the place of others, and the views, routines or events of the restore point are"
+            " others than those of today. Ask for tables by name, or for the files"
+        )
     incoming.empty()
     for table in names:
         dump.load(incoming, files[table].path, timeout=timeout)
@@ -75,23 +96,31 @@ def load(
     return rows
 
 
-def _proved(wanted: dict[str, Any], restored: str, names: list[str]) -> dict[str, _Loadable]:
-    """Compare files of a dump with the manifest."""
-    _refuse_others(set(wanted["others"]), set(wanted["triggers"]), names, whole=len(names) == len(wanted["tables"]))
+def _proved(
+    wanted: dict[str, Any], restored: str, names: list[str], *, whole: bool
+) -> tuple[dict[str, _Loadable], dict[str, bytes]]:
+    """Compare files of a dump with the manifest. Returns those of the tables, and what is no table."""
+    _refuse(_more_than_tables(set(wanted["others"]), set(wanted["triggers"]), names, whole))
     stored = {each.file: each for each in dump_files(wanted)}
-    found = {}
-    for table in names:
-        name = wanted["tables"][table]["file"]
-        path = os.path.join(restored + wanted["folder"], name)
+    entries = [(wanted["tables"][table], table, TABLE) for table in names]
+    entries += [(entry, kind, kind) for kind, entry in wanted["others"].items() if whole]
+    found, others = {}, {}
+    for entry, name, kind in entries:
+        path = os.path.join(restored + wanted["folder"], entry["file"])
         proof = dump.read(path)
-        if DumpFile(name, proof.bytes, proof.sha256) != stored[name]:
-            raise LoadError(f"the dump of {table} that came back is not the one that was stored")
-        found[table] = _Loadable(path, proof.rows.get(table))
-    return found
+        if DumpFile(entry["file"], proof.bytes, proof.sha256) != stored[entry["file"]]:
+            raise LoadError(f"the dump of {name} that came back is not the one that was stored")
+        if kind == TABLE:
+            found[name] = _Loadable(path, proof.rows.get(name))
+        else:
+            others[kind] = _statements(path)
+    return found, others
 
 
-def _taken_apart(wanted: dict[str, Any], restored: str, names: list[str]) -> dict[str, _Loadable]:
-    """Compare a dump in one file with the manifest, and take it apart."""
+def _taken_apart(
+    wanted: dict[str, Any], restored: str, names: list[str], *, whole: bool
+) -> tuple[dict[str, _Loadable], dict[str, bytes]]:
+    """Compare a dump in one file with the manifest, and take it apart. Returns the tables' files, and what is no table."""
     path = restored + str(wanted["file"])
     proof = dump.read(path)
     if proof.sha256 != wanted["sha256"] or proof.bytes != wanted["bytes"] or not proof.end_marker:
@@ -99,21 +128,37 @@ def _taken_apart(wanted: dict[str, Any], restored: str, names: list[str]) -> dic
     folder = os.path.join(restored, "taken-apart")
     tree.remove(folder)
     writer = split(path, folder)
-    _refuse_others(set(writer.others), set(proof.triggers), names, whole=len(names) == len(wanted["tables"]))
+    _refuse(_more_than_tables(set(writer.others), set(proof.triggers), names, whole))
     missing = sorted(set(names) - set(writer.tables))
     if missing:
         raise LoadError(f"the dump has no table {missing[0]}")
-    return {table: _Loadable(os.path.join(folder, writer.tables[table].file), proof.rows.get(table)) for table in names}
+    found = {
+        table: _Loadable(os.path.join(folder, writer.tables[table].file), proof.rows.get(table)) for table in names
+    }
+    return found, {kind: _statements(os.path.join(folder, each.file)) for kind, each in writer.others.items()}
 
 
-def _refuse_others(others: set[str], triggers: set[str], names: list[str], *, whole: bool) -> None:
-    """Raise LoadError when more than tables would have to come back."""
+def _statements(path: str) -> bytes:
+    """Return what a file of views, routines and events says between the dump's own beginning and end."""
+    found: list[bytes] = []
+    reader = Reader(lambda kind, _, content: found.append(content) if kind == DEFINITIONS else None)
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(BLOCK), b""):
+            reader.feed(block)
+    reader.finish()
+    return b"".join(found)
+
+
+def _more_than_tables(others: set[str], triggers: set[str], names: list[str], whole: bool) -> list[str]:
+    """Say what would have to come back beside tables, and cannot be exchanged as they can."""
     watched = sorted(triggers & set(names))
     if watched:
-        raise LoadError(f"only tables can be put in the place of others, and {watched[0]} has a trigger")
-    for kind, words in ((SEQUENCES, "sequences"), (DEFINITIONS, "views, routines or events")):
-        if whole and kind in others:
-            raise LoadError(
-                f"only tables can be put in the place of others, and the restore point has {words}."
-                " Tables can be asked for by name, and files with site_snapshot_only=files"
-            )
+        return [f"only tables can be put in the place of others, and {watched[0]} has a trigger"]
+    if whole and SEQUENCES in others:
+        return ["only tables can be put in the place of others, and the restore point has sequences"]
+    return []
+
+
+def _refuse(found: list[str]) -> None:
+    if found:
+        raise LoadError("; ".join(found))

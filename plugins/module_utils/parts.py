@@ -34,8 +34,11 @@ class Part:
     paths: tuple[str, ...] = ()
 
     @classmethod
-    def from_parameters(cls, given: Mapping[str, Any], root: str) -> Part:
-        """Build the value from a module's options. Raises PartError for what cannot be asked for."""
+    def from_parameters(cls, given: Mapping[str, Any], *roots: str) -> Part:
+        """Build the value from a module's options. Raises PartError for what cannot be asked for.
+
+        `roots` are the names by which the document root is known: it may be a link, and a path be named by either.
+        """
         only = str(given.get("only") or ALL)
         tables, paths = list(given.get("tables") or []), list(given.get("paths") or [])
         if only not in CHOICES:
@@ -50,7 +53,7 @@ class Part:
         return cls(
             only,
             tuple(dict.fromkeys(map(str, tables))),
-            tuple(dict.fromkeys(_inside(str(path), root) for path in paths)),
+            tuple(dict.fromkeys(_inside(str(path), roots) for path in paths)),
         )
 
     @classmethod
@@ -110,25 +113,22 @@ class Part:
         return found
 
 
-def _inside(path: str, root: str) -> str:
+def _inside(path: str, roots: Sequence[str]) -> str:
     """Return a path relative to the document root. Raises PartError when it leads anywhere else."""
     told = f"the path {path[:100]!r}"
     if not path or len(path) > LONGEST_PATH or _UNWANTED.search(path):
         raise PartError(f"{told} cannot be the name of a file")
     if path.startswith("-"):
         raise PartError(f"{told} looks like an option: type ./{path[:100]} for a file of that name")
-    pieces = path.split("/")
-    if ".." in pieces:
-        raise PartError(f"{told} leads out of the document root {root}")
-    if os.path.isabs(path):
-        inside = os.path.relpath(os.path.normpath(path), root)
-        if inside.split("/")[0] == "..":
-            raise PartError(f"{told} does not lie in the document root {root}")
-    else:
-        inside = os.path.normpath(path)
-    if inside == ".":
+    if ".." in path.split("/"):
+        raise PartError(f"{told} leads out of the document root {roots[0]}")
+    named = [os.path.relpath(os.path.normpath(path), root) for root in roots] if os.path.isabs(path) else [path]
+    inside = [os.path.normpath(each) for each in named if each.split("/")[0] != ".."]
+    if not inside:
+        raise PartError(f"{told} does not lie in the document root {roots[0]}")
+    if inside[0] == ".":
         raise PartError(f"{told} is the whole document root: ask for the files instead, with site_snapshot_only=files")
-    return inside
+    return inside[0]
 
 
 def _meant(asked: str, there: Sequence[str]) -> str:

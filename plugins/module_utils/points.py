@@ -168,7 +168,9 @@ def _dump_problems(dump: Any, schema: int) -> list[str]:
         found.append("its dump is empty")
     if not SHA256.match(str(dump.get("sha256"))):
         found.append("its dump has no checksum")
-    if not str(dump.get("file" if schema == 1 else "folder", "")).startswith("/"):
+    place = str(dump.get("file" if schema == 1 else "folder", ""))
+    # It is put behind the folder into which the restore point is brought, and must not lead out of it.
+    if not place.startswith("/") or ".." in place.split("/"):
         found.append("it does not say where the dump lay")
     return found if found or schema == 1 else _file_problems(dump)
 

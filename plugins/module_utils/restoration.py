@@ -14,9 +14,10 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Sequence
 
-from . import dump_load, freeze, run_state, table_switch, tree, tree_part, wordpress
+from . import dump, dump_load, freeze, run_state, table_switch, tree, tree_part, wordpress
 from .baseline import of_run, probe_production, signed_in
 from .database import Database, DatabaseError, opened
+from .dump import DumpError
 from .dump_load import LoadError
 from .fetch import RestoreError, restored_folder
 from .freeze import FreezeError
@@ -310,8 +311,15 @@ def _load(restoration: Restoration, timeout: float) -> dict[str, int]:
     if watched:
         raise RestoreError(f"table {watched[0]} has a trigger, which would not come back with it")
     try:
-        rows = dump_load.load(incoming, restoration.manifest["dump"], restoration.folder, tables=asked, timeout=timeout)
-    except LoadError as error:
+        rows = dump_load.load(
+            incoming,
+            restoration.manifest["dump"],
+            restoration.folder,
+            tables=asked,
+            present=lambda: dump.definitions(database),
+            timeout=timeout,
+        )
+    except (LoadError, DumpError) as error:
         raise RestoreError(str(error)) from error
     if not any(table.startswith(prefix) for table in rows):
         raise RestoreError(f"none of its tables begins with {prefix}, as the site's tables do")

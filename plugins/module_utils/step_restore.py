@@ -23,7 +23,7 @@ def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     point = str(manifest.get("point", ""))
     started = time.monotonic()
     try:
-        part = Part.from_parameters(given, site.root)
+        part = Part.from_parameters(given, site.root, given["site"]["root"])
         store = Store.from_parameters(given["store"])
         found = problems(manifest, client=site.client, site=site.name)
         begun = [*promotion.unfinished(site), *restoration.unfinished(site)]

@@ -154,6 +154,20 @@ def test_well_afterwards_is_said_only_when_it_was_seen(evidence: Any, outcome: s
     assert ("seen well" in run_story(run_entry(evidence, outcome))["meaning"]) is seen_well
 
 
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"only": "all", "tables": [], "paths": []}, "The restore point is in the place of production."),
+        ({"only": "files", "tables": [], "paths": []}, "production: the files. All else stayed as it was."),
+        ({"only": "all", "tables": ["wp_posts"], "paths": ["a b"]}, "production: table wp_posts, a b. All else stayed"),
+    ],
+)
+def test_a_restore_says_which_part_came_back(part: Any, said: str) -> None:
+    evidence = {"preflight": {}, "restore": {"point": ID, "part": part}}
+
+    assert said in run_story(run_entry(evidence, duty="restore", promised={}))["meaning"]
+
+
 def test_a_step_that_failed_gives_no_restore_point() -> None:
     evidence = {"preflight": {"versions": BEFORE}, "snapshot": {"point": ID}}
     assert run_story(run_entry(evidence, "refused", failing="snapshot"))["point"] is None

@@ -9,12 +9,13 @@ import pytest
 from plugins.module_utils.parts import Part, PartError
 
 ROOT = "/srv/shop/htdocs"
+LINK = "/srv/shop/current"
 TABLES = ["wp_options", "wp_posts"]
 
 
 def asked(**given: Any) -> Part:
     """Ask for a part."""
-    return Part.from_parameters({"only": "all", "tables": [], "paths": [], **given}, ROOT)
+    return Part.from_parameters({"only": "all", "tables": [], "paths": [], **given}, ROOT, LINK)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,7 @@ def test_a_journal_of_before_is_one_of_a_whole_restore_point() -> None:
         ({"paths": ["/etc/passwd"]}, "does not lie in the document root"),
         ({"paths": [f"{ROOT}2/x"]}, "does not lie in the document root"),
         ({"paths": [ROOT + "/"]}, "site_snapshot_only=files"),
+        ({"paths": [LINK]}, "site_snapshot_only=files"),
         ({"paths": ["./"]}, "site_snapshot_only=files"),
     ],
 )
@@ -71,7 +73,7 @@ def test_what_can_be_no_part_is_refused(given: dict[str, Any], said: str) -> Non
 
 
 def test_one_path_has_one_name_however_it_is_written() -> None:
-    part = asked(paths=["a/b", "./a//b/", f"{ROOT}/a/b", "./-x"])
+    part = asked(paths=["a/b", "./a//b/", f"{ROOT}/a/b", f"{LINK}/a/b", "./-x"])
 
     assert part.paths == ("a/b", "-x")
     assert [part.covers(path) for path in ("a/b", "a/b/c", "a/bc", "a", "b")] == [True, True, False, False, False]

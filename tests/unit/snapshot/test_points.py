@@ -68,6 +68,7 @@ def test_a_whole_manifest_has_no_problems(value: dict[str, Any]) -> None:
     ("change", "said"),
     [
         ({"dump__folder": "dump"}, "where the dump lay"),
+        ({"dump__folder": "/srv/../../../etc"}, "where the dump lay"),
         ({"dump__tables__wp_posts__file": "../../../etc/passwd"}, "in which file wp_posts lies"),
         ({"dump__tables__wp_posts__file": "tables/../x.sql"}, "in which file wp_posts lies"),
         ({"dump__tables__wp_posts__file": "/x.sql"}, "in which file wp_posts lies"),
@@ -108,6 +109,7 @@ def test_a_manifest_that_does_not_prove_each_file_says_what(change: dict[str, An
         ({"dump__bytes": 0}, "is empty"),
         ({"dump__sha256": ""}, "no checksum"),
         ({"dump__file": "shop.sql"}, "where the dump lay"),
+        ({"dump__file": "/../../etc/passwd"}, "where the dump lay"),
     ],
 )
 def test_a_manifest_that_lacks_something_says_what(change: dict[str, Any], said: str) -> None:
