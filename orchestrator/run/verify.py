@@ -202,13 +202,21 @@ def _differences(manifest: Mapping[str, Any], root: str, walk: Walk) -> list[str
                     f"its snapshot holds {counted.files} files of {counted.bytes} bytes, and its manifest says "
                     f"{files.get('count')} of {files.get('bytes')}"
                 )
-    if file := str(dump.get("file") or ""):
-        there = walk.find(root, file)
+    for name, size in _dump_files(dump).items():
+        there = walk.find(root, name)
         if there is None:
-            problems.append("its snapshot does not hold the dump of the database")
-        elif there.kind == "file" and there.size != dump.get("bytes"):
-            problems.append(f"the dump in its snapshot has {there.size} bytes, not {dump.get('bytes')}")
+            problems.append(f"its snapshot does not hold {name} of the dump of the database")
+        elif there.kind == "file" and there.size != size:
+            problems.append(f"{name} of the dump in its snapshot has {there.size} bytes, not {size}")
     return problems
+
+
+def _dump_files(dump: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the files of a dump with their bytes: one in manifests of schema 1, one for each table in those of schema 2."""
+    if file := str(dump.get("file") or ""):
+        return {file: dump.get("bytes")}
+    entries = [_mapping(entry) for part in ("tables", "others") for entry in _mapping(dump.get(part)).values()]
+    return {f"{dump.get('folder')}/{entry.get('file')}": entry.get("bytes") for entry in entries}
 
 
 def _damage(

@@ -82,10 +82,16 @@ def test_what_a_manifest_says_has_to_be_in_its_snapshot(yard: Yard) -> None:
     (site,) = said.answer["sites"]
     assert problems(site) == {
         old: ["its snapshot holds 3 files of 602000 bytes, and its manifest says 4 of 602000"],
-        new: ["its snapshot does not hold the dump of the database"],
+        new: ["its snapshot does not hold /elsewhere.sql of the dump of the database"],
     }
     manifest(yard, new, dump={"file": str(yard.dump), "bytes": 7})
-    assert problems(yard.seen())[new] == ["the dump in its snapshot has 28 bytes, not 7"]
+    assert problems(yard.seen())[new] == [f"{yard.dump} of the dump in its snapshot has 28 bytes, not 7"]
+    tables = {"wp_posts": {"file": yard.dump.name, "bytes": 7}, "wp_users": {"file": "tables/wp_users.sql", "bytes": 7}}
+    manifest(yard, new, dump={"folder": str(yard.dump.parent), "tables": tables, "others": {}})
+    assert problems(yard.seen())[new] == [
+        f"{yard.dump} of the dump in its snapshot has 28 bytes, not 7",
+        f"its snapshot does not hold {yard.dump.parent}/tables/wp_users.sql of the dump of the database",
+    ]
     manifest(yard, new, dump={}, root="/srv/other/htdocs")
     assert problems(yard.seen())[new] == ["its snapshot does not hold /srv/other/htdocs"]
 
