@@ -70,7 +70,8 @@ def stock(bucket: Bucket, restic: Restic, *, client: str, site: str, seen: Colle
         listed = restic.snapshots() if manifests or _has_repository(bucket, prefix) else ()
     except ResticFailed as error:
         raise Refused(
-            f"the repository of {prefix} cannot be read: {error}; nothing was removed.", f"upkeep store check {client}"
+            f"the repository of {prefix} cannot be read: {error}; nothing was removed.",
+            f"upkeep store check {client}; if somebody put garbage there: upkeep store heal {client}",
         ) from None
     there = {snapshot.id for snapshot in listed}
     points = [_point(name, manifest, there, client, site) for name, manifest in manifests.items()]
@@ -91,7 +92,7 @@ def stock(bucket: Bucket, restic: Restic, *, client: str, site: str, seen: Colle
 
 def remove(bucket: Bucket, restic: Restic, have: Stock, decision: Decision, *, client: str, site: str) -> Removal:
     """Remove what was decided on. Raises Busy when somebody is at work in the repository: then nothing was touched."""
-    stale = _locks(bucket, restic, f"{client}/{site}")
+    stale = remove_stale_locks(bucket, restic, f"{client}/{site}")
     going = sorted(judged.id for judged in decision.removed)
     stays = {name for judged in decision.kept for name in have.snapshots[judged.id]}
     ids = [name for point in going for name in have.snapshots[point] if name not in stays]
@@ -116,6 +117,27 @@ def remove(bucket: Bucket, restic: Restic, have: Stock, decision: Decision, *, c
         raise Refused(f"{words} so are their snapshots, but the space was not freed: {error}", again) from None
     _all_there(_listed(restic, words, again), stays)
     return Removal(tuple(going), tuple(ids), stale, _note(bucket))
+
+
+def remove_stale_locks(bucket: Bucket, restic: Restic, prefix: str) -> tuple[str, ...]:
+    """Take away locks that are stale. Raises Busy for one that is alive: that one is never broken."""
+    said = bucket.ask("list_objects_v2", Prefix=f"{prefix}/restic/locks/")
+    now, stale = bucket.clock(), []
+    for entry in said.value.get("Contents") or ():
+        name = str(entry["Key"]).rpartition("/")[2]
+        age = (now - entry["LastModified"]).total_seconds()
+        lock = restic.lock(name) if age <= STALE_SECONDS and SNAPSHOT.fullmatch(name) else {}
+        if age <= STALE_SECONDS and not _maker_is_dead(lock):
+            who = f"{lock.get('hostname', 'somebody')}, process {lock.get('pid', '?')}"
+            minutes = int((STALE_SECONDS - age) // 60) + 1
+            raise Busy(
+                f"{who}, is at work in the repository of {prefix}, or died less than half an hour ago: its lock was "
+                f"renewed {age:.0f} s ago. Nothing was removed.",
+                f"try again later; a lock that nobody renews counts no more in {minutes} minutes",
+            )
+        bucket.ask("delete_object", Key=entry["Key"])
+        stale.append(name)
+    return tuple(stale)
 
 
 def _manifest(bucket: Bucket, key: str) -> _Manifest:
@@ -154,27 +176,6 @@ def _point(name: str, found: _Manifest, there: set[str], client: str, site: str)
 
 def _has_repository(bucket: Bucket, prefix: str) -> bool:
     return bucket.ask("head_object", Key=f"{prefix}/restic/config").ok
-
-
-def _locks(bucket: Bucket, restic: Restic, prefix: str) -> tuple[str, ...]:
-    """Take away locks that are stale. Raises Busy for one that is alive: that one is never broken."""
-    said = bucket.ask("list_objects_v2", Prefix=f"{prefix}/restic/locks/")
-    now, stale = bucket.clock(), []
-    for entry in said.value.get("Contents") or ():
-        name = str(entry["Key"]).rpartition("/")[2]
-        age = (now - entry["LastModified"]).total_seconds()
-        lock = restic.lock(name) if age <= STALE_SECONDS and SNAPSHOT.fullmatch(name) else {}
-        if age <= STALE_SECONDS and not _maker_is_dead(lock):
-            who = f"{lock.get('hostname', 'somebody')}, process {lock.get('pid', '?')}"
-            minutes = int((STALE_SECONDS - age) // 60) + 1
-            raise Busy(
-                f"{who}, is at work in the repository of {prefix}, or died less than half an hour ago: its lock was "
-                f"renewed {age:.0f} s ago. Nothing was removed.",
-                f"try again later; a lock that nobody renews counts no more in {minutes} minutes",
-            )
-        bucket.ask("delete_object", Key=entry["Key"])
-        stale.append(name)
-    return tuple(stale)
 
 
 def _maker_is_dead(lock: Mapping[str, Any]) -> bool:
