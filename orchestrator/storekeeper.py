@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
@@ -14,10 +15,11 @@ from orchestrator.plan import guard
 from orchestrator.plan.plan import ID, choose_sites
 from orchestrator.plan.retention import Decision, Judged, decide
 from orchestrator.results import Answer
-from orchestrator.run import bucket_trial
+from orchestrator.run import bucket_trial, lock_renewal
 from orchestrator.run.ansible import InventoryError, host_variables
 from orchestrator.run.bucket import Bucket, Done, Keys, apply_policy, opened, prepare
-from orchestrator.run.prune import remove, stock
+from orchestrator.run.mend import Mended, mend
+from orchestrator.run.prune import free_of_locks, remove, stock
 from orchestrator.run.restic import Restic, ResticFailed, repository
 from orchestrator.run.store import KEYS
 
@@ -26,6 +28,7 @@ OWNER_KEYS = ("upkeep_store_access_key", "upkeep_store_secret_key")
 PASSWORD = "site_snapshot_password"  # noqa: S105  # the name of a variable
 # Unless it is "direct", the hosts' restic speaks through the controller, and no host is given a key.
 TRANSPORT = "site_snapshot_transport"
+CACHE = "restic-cache"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +81,14 @@ def _repository(settings: Settings, client: Client, bucket: Bucket, site: str, s
     return Done(what, "set" if bucket.ask("head_object", Key=config).ok else "not possible")
 
 
+def _mended(settings: Settings, client: Client, bucket: Bucket, site: str, secrets: Secrets) -> Mended:
+    mended = mend(bucket, client=client.id, site=site, password=secrets.password)
+    if mended.brought_back or mended.quarantined:
+        # restic keeps what it has read, garbage too, and would go on seeing it.
+        shutil.rmtree(settings.state / CACHE, ignore_errors=True)
+    return mended
+
+
 def repository_of(settings: Settings, client: Client, site: str, secrets: Secrets, program: str) -> Restic:
     """Return a site's repository, with the keys that the controller has."""
     return repository(
@@ -87,7 +98,7 @@ def repository_of(settings: Settings, client: Client, site: str, secrets: Secret
         client=client.id,
         site=site,
         password=secrets.password,
-        cache=settings.state / "restic-cache",
+        cache=settings.state / CACHE,
     )
 
 
@@ -131,6 +142,43 @@ def store_policy(settings: Settings, client: Client, principal: str, *, apply: b
     }
 
 
+def mend_store(settings: Settings, client: Client, sites: Sequence[str], *, program: str) -> Answer:
+    """Mend what somebody did to a client's repositories, and say what is lost."""
+    answers = []
+    for name in choose_sites(client.contract, sites):
+        secrets = secrets_of(settings, client, name)
+        restic = repository_of(settings, client, name, secrets, program)
+        with opened(client.contract.store, secrets.owner) as bucket:
+            mended = _mended(settings, client, bucket, name, secrets)
+            try:
+                stale, at_work = free_of_locks(bucket, restic, f"{client.id}/{name}"), ""
+            except Busy as error:
+                stale, at_work = (), error.message
+        answers.append({"site": name, **dataclasses.asdict(mended), "stale_locks": list(stale), "at_work": at_work})
+    at_work = next((answer["at_work"] for answer in answers if answer["at_work"]), "")
+    lost = sum(len(answer["damaged"]) for answer in answers)
+    answer: Answer = {
+        "client": client.id,
+        "sites": answers,
+        "exit_code": 0,
+        "message": f"the repositories of {client.id} hold nothing that stops restic.",
+        "next": f"upkeep run {client.id}",
+    }
+    if at_work:
+        answer |= {
+            "exit_code": Busy.exit_code,
+            "message": at_work.replace(" Nothing was removed.", " It stays; everything else is mended."),
+            "next": f"upkeep store mend {client.id}, in half an hour",
+        }
+    if lost:
+        answer |= {
+            "exit_code": Refused.exit_code,
+            "message": f"{lost} objects of {client.id} are not what their names say, and no version is: data is lost.",
+            "next": "restic check --read-data, which names what is lost; then take a new restore point",
+        }
+    return answer
+
+
 def prune_sites(
     settings: Settings, client: Client, sites: Sequence[str], unwanted: frozenset[str], *, sure: bool, program: str
 ) -> list[Answer]:
@@ -167,6 +215,8 @@ def _prune(
     secrets = secrets_of(settings, client, site)
     restic = repository_of(settings, client, site, secrets, program)
     with opened(contract.store, secrets.owner) as bucket:
+        # What stops restic would stop the prune; and a prune that leans on a false index takes away what is needed.
+        mended = _mended(settings, client, bucket, site, secrets) if sure else None
         have = stock(bucket, restic, client=client.id, site=site, seen=seen, damaged=damaged)
         decision = decide(
             have.points,
@@ -181,17 +231,35 @@ def _prune(
         done = None
         if sure and decision.removed:
             done = remove(bucket, restic, have, decision, client=client.id, site=site)
+        ending = None if decision.halted else lock_renewal.due(bucket, client.id, site)
+        if sure and ending:
+            lock_renewal.renew(bucket, ending)
     answer = _decision_answer(site, decision)
     answer["foreign"] = [each.id for each in have.foreign]
     answer["done"] = dataclasses.asdict(done) if done else None
+    answer["mended"] = dataclasses.asdict(mended) if mended else None
+    answer["locks"] = _locks_answer(ending, sure=sure)
     if decision.halted and sure:
         answer |= {"exit_code": Refused.exit_code, "message": f"{client.id}/{site}: {decision.halted}."}
         answer["next"] = f"upkeep points {client.id} --site {site}"
-    elif decision.removed and not sure:
+    elif (decision.removed or answer["locks"]) and not sure:
         answer["next"] = " ".join(
             ["upkeep prune", client.id, "--site", site, *(f"--forget {each}" for each in sorted(unwanted)), "--yes"]
         )
     return answer
+
+
+def _locks_answer(ending: lock_renewal.Due | None, *, sure: bool) -> Answer | None:
+    """Tell which locks end before the newest point needs them, and whether they were renewed."""
+    if ending is None or not ending.ending:
+        return None
+    return {
+        "point": ending.point,
+        "until": ending.until.isoformat(),
+        "first": ending.first,
+        "objects": [{"key": key, "locked_until": end.isoformat() if end else None} for key, end in ending.ending],
+        "renewed": sure,
+    }
 
 
 def _ledger(

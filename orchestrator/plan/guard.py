@@ -155,9 +155,10 @@ def _statements(bucket: str, client: str, who: Json) -> list[Json]:
         # restic takes its own locks away again, and nothing else.
         {"Sid": "UpkeepLocks", "Effect": "Allow", **who, "Action": ["s3:DeleteObject"],
          "Resource": [f"{inside}/*/restic/locks/*"]},
-        # The repository is made with the owner's key: restic's own settings and keys are nothing a host writes.
+        # The repository is made, and manifests are written, with the owner's key: a host that could write one could
+        # say which snapshot the newest restore point is.
         {"Sid": "UpkeepFixed", "Effect": "Deny", **who, "Action": ["s3:PutObject", "s3:DeleteObject"],
-         "Resource": [f"{inside}/*/restic/config", f"{inside}/*/restic/keys/*"]},
+         "Resource": [f"{inside}/*/restic/config", f"{inside}/*/restic/keys/*", f"{inside}/*/points/*"]},
         {"Sid": "UpkeepNever", "Effect": "Deny", **who, "Action": list(NEVER), "Resource": [whole, f"{whole}/*"]},
     ]  # fmt: skip
 

@@ -169,10 +169,14 @@ class Bucket:
 
     def keys_below(self, prefix: str) -> Iterator[str]:
         """Return the names of all objects below a prefix."""
-        return (key for key, _ in self.sizes_below(prefix))
+        return (str(entry["Key"]) for entry in self.entries_below(prefix))
 
     def sizes_below(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Return the names and sizes of all objects below a prefix."""
+        return ((str(entry["Key"]), int(entry["Size"])) for entry in self.entries_below(prefix))
+
+    def entries_below(self, prefix: str) -> Iterator[Mapping[str, Any]]:
+        """Return what the store lists of all objects below a prefix."""
         more: dict[str, str] = {}
         while True:
             said = self.ask("list_objects_v2", Prefix=prefix, **more)
@@ -181,7 +185,7 @@ class Bucket:
                     f"the store {self.store.endpoint} does not show what is in {self.store.bucket}: {said.words}",
                     "look at the key in the vault",
                 )
-            yield from ((str(entry["Key"]), int(entry["Size"])) for entry in said.value.get("Contents") or ())
+            yield from said.value.get("Contents") or ()
             if not said.value.get("IsTruncated"):
                 return
             more = {"ContinuationToken": said.value["NextContinuationToken"]}

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.contract.model import Store
 from orchestrator.plan import guard
 from orchestrator.plan.guard import Finding
+from orchestrator.run import lock_renewal
 from orchestrator.run.bucket import ABSENT, SECONDS, Bucket, Keys, Said, Settings, opened
 from orchestrator.run.store import MANIFEST
 
@@ -86,6 +87,7 @@ def check(
                 # Early, so that its seconds run out while the rest is tried.
                 _lock(ground),
                 _default_lock(ground, sites),
+                *lock_renewal.finding(bucket, client, sites),
                 _versions(ground),
                 _private(ground, stranger),
                 *guard.lifecycle_findings(ground.settings.rules, client, ground.lock_days),

@@ -22,6 +22,7 @@ POINT = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*")
 SNAPSHOT = re.compile(r"[0-9a-f]{64}")
 ABSENT = ("404", "NoSuchKey", "NotFound")
+FORBIDDEN = ("403", "AccessDenied", "Forbidden")
 NO_BUCKET = "NoSuchBucket"
 BLOCK = 1 << 20
 LARGEST_MANIFEST = 64 * 1024 * 1024
@@ -108,7 +109,8 @@ class Shelf:
 
     def size(self, kind: str, name: str = "") -> int | None:
         """Return how big an object is, or None when there is none."""
-        answer = self._asked(lambda: self._client.head_object(Bucket=self.bucket, Key=self.key(kind, name)))
+        key = self.key(kind, name)
+        answer = self._asked(key, lambda: self._client.head_object(Bucket=self.bucket, Key=key))
         return None if answer is None else int(answer["ContentLength"])
 
     def read(self, kind: str, name: str = "") -> bytes | None:
@@ -121,7 +123,8 @@ class Shelf:
     def open(self, kind: str, name: str = "", part: str = "") -> Reading | None:
         """Begin to read an object; `part` is a range as HTTP writes it."""
         more = {"Range": part} if part else {}
-        answer = self._asked(lambda: self._client.get_object(Bucket=self.bucket, Key=self.key(kind, name), **more))
+        key = self.key(kind, name)
+        answer = self._asked(key, lambda: self._client.get_object(Bucket=self.bucket, Key=key, **more))
         if answer is None:
             return None
         return Reading(int(answer["ContentLength"]), str(answer.get("ContentRange", "")), answer["Body"])
@@ -160,7 +163,8 @@ class Shelf:
                     points.append(str(entry["Key"]))
         if not points:
             return None
-        answer = self._asked(lambda: self._client.get_object(Bucket=self.bucket, Key=max(points)))
+        newest = max(points)
+        answer = self._asked(newest, lambda: self._client.get_object(Bucket=self.bucket, Key=newest))
         body = b"" if answer is None else self._done(answer["Body"].read)
         return _named(body)
 
@@ -194,18 +198,23 @@ class Shelf:
         while (page := self._done(lambda: next(pages, None))) is not None:
             yield page
 
-    def _asked(self, call: Callable[[], Result]) -> Result | None:
+    def _asked(self, key: str, call: Callable[[], Result]) -> Result | None:
         """Ask the store; None when what was asked for is not there. A bucket that is not there is a mistake."""
 
         def absent() -> Result | None:
             try:
                 return call()
             except ClientError as error:
-                if _code(error) in ABSENT:
+                # A key that may list below its prefix only is told "forbidden" of what is not there.
+                if _code(error) in ABSENT or (_code(error) in FORBIDDEN and not self._listed(key)):
                     return None
                 raise
 
         return self._done(absent)
+
+    def _listed(self, key: str) -> bool:
+        listed = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
+        return any(entry["Key"] == key for entry in listed.get("Contents", ()))
 
     def _done(self, call: Callable[[], Result]) -> Result:
         try:

@@ -48,6 +48,11 @@ def sweep(shelf: Shelf, password: str) -> Sweep:
     return Sweep(tuple(quarantined), tuple(damaged))
 
 
+def key_that_opens(shelf: Shelf, password: str) -> Key | None:
+    """Return the repository's key, None when there is no repository or the password does not open it."""
+    return _key(shelf, list(shelf.items("keys")), password)[0]
+
+
 def _key(shelf: Shelf, keys: list[Item], password: str) -> tuple[Key | None, list[Item]]:
     """Return the repository's key, and the key files that are no key files at all."""
     found, broken = None, []

@@ -23,7 +23,7 @@ from orchestrator.run.read_back import put_aside
 from orchestrator.run.restic import SNAPSHOT, Restic, ResticFailed, Snapshot
 from orchestrator.run.store import LARGEST_MANIFEST, MANIFEST
 
-SCHEMAS = (1,)
+SCHEMAS = (1, 2)
 # restic refreshes a lock every five minutes and calls one stale that is half an hour old. So do we, by the store's
 # clock: what a lock says of its own time is what a host's clock, or a thief, made of it.
 STALE_SECONDS = 1800.0
@@ -82,7 +82,8 @@ def stock(
         listed = restic.snapshots() if manifests or _has_repository(bucket, prefix) else ()
     except ResticFailed as error:
         raise Refused(
-            f"the repository of {prefix} cannot be read: {error}; nothing was removed.", f"upkeep store check {client}"
+            f"the repository of {prefix} cannot be read: {error}; nothing was removed.",
+            f"upkeep store check {client}; if somebody put garbage there: upkeep store mend {client}",
         ) from None
     there = {snapshot.id for snapshot in listed}
     aside = set(put_aside(bucket, prefix, "snapshots"))

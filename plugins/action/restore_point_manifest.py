@@ -70,7 +70,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except PointError as error:
             return {**result, **refusal(str(error), evidence)}
         except (BotoCoreError, ClientError) as error:
-            return {**result, **refusal(f"the store says: {str(error)[:300]}", evidence)}
+            said = f"the store says: {str(error)[:300]} Type: upkeep store check {given['client']}"
+            return {**result, **refusal(said, evidence)}
         evidence.update(manifest=manifest, seconds=manifest.get("seconds", 0))
         ended = {"changed": changed, "msg": message_of(given, manifest), "outcome": "done", "evidence": evidence}
         return {**result, **ended}

@@ -69,7 +69,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**result, **ended(given["control"])}
         except (Unanswered, OSError) as error:
             what = "No restore point" if state == "confirmed" else "No way to the store"
-            message = f"{what}: {error}. The site was not touched."
+            message = f"{what}: {error}. {advice(state, given, str(error))}The site was not touched."
             return {**result, "failed": True, "msg": message, "outcome": "refused", "evidence": {}}
 
     def _started(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +97,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         program = str(connection.get_option("ssh_executable"))
         command = [part.decode() for part in connection._build_command(program, "ssh")]
         return command[command.index(program) :], str(connection.host)
+
+
+def advice(state: str, given: dict[str, Any], said: str) -> str:
+    """Return what to type when a session did not begin, unless that was said already."""
+    prefix = str((given.get("store") or {}).get("prefix", ""))
+    if state != "started" or not prefix or "upkeep store" in said:
+        return ""
+    return f"Type: upkeep store check {prefix.partition('/')[0]}. "
 
 
 def begun(given: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import time
@@ -49,6 +50,9 @@ TEXTS = (
     ("repository is already locked", LOCKED),
     ("wrong password or no key found", WRONG_PASSWORD),
 )
+
+# What restic says of an object that is not what its name says: 0.14, and newer ones.
+SPOILT = ("invalid data returned", "ciphertext verification failed", "does not match id")
 
 # Go's file modes, which restic writes.
 GO_KINDS = ((1 << 31, "folder"), (1 << 27, "link"))
@@ -109,6 +113,7 @@ class Repository:
     may_make_bucket: bool = True
     through_gateway: bool = False
     unmade: str = ""
+    bucket: str = ""
 
     def version(self) -> str:
         """Return restic's own version, such as 0.14.0."""
@@ -181,12 +186,19 @@ class Repository:
         self._call([*arguments, "--", snapshot], timeout)
 
     def _init(self, missing: ResticError) -> None:
-        if missing.kind == NO_BUCKET and not self.may_make_bucket:
+        if not self.may_make_bucket and (missing.kind == NO_BUCKET or self._has_no_bucket()):
             raise ResticError(self.unmade or str(missing), NO_BUCKET) from missing
         done = self._start(["init"], SHORT)
         # Somebody else may have made it in the meantime.
         if done.code != 0 and "already" not in done.err:
             raise ResticError(f"restic cannot make the repository {self.location}: {said(done.err)}")
+
+    def _has_no_bucket(self) -> bool:
+        """Ask whether the bucket is missing. Some stores (Ceph) let restic believe that only the key is, and `init` makes it."""
+        try:
+            return bool(self.bucket) and _status(self.bucket) == 404
+        except (OSError, http.client.HTTPException) as error:
+            raise ResticError(f"the store does not say whether there is a bucket: {error}", AWAY) from error
 
     def _call(self, arguments: list[str], timeout: float) -> command.Finished:
         """Run restic; a lock that a dead run left behind is removed once, one that is alive is respected."""
@@ -196,12 +208,16 @@ class Repository:
             # `unlock` removes stale locks only; --remove-all would break a lock that is alive.
             self._start(["unlock"], SHORT)
             done = self._start(arguments, timeout)
+        if done.code != 0 and any(text in done.err for text in SPOILT):
+            # It may be the cache that is spoilt: restic keeps what it has read, garbage too, until it is thrown away.
+            shutil.rmtree(self.environment.get("RESTIC_CACHE_DIR", ""), ignore_errors=True)
+            done = self._start(arguments, timeout)
         kind = meaning(done)
         if kind == OK or (kind == INCOMPLETE and arguments[0] == "backup"):
             return done
         if kind == LOCKED:
             raise ResticError(
-                f"somebody is at work in the repository ({said(done.err)}). Try again later: a lock that nobody"
+                f"somebody is at work in the repository ({_who(done.err)}). Try again later: a lock that nobody"
                 " renews counts no more after half an hour",
                 kind,
             )
@@ -229,7 +245,9 @@ def opened(
         "RESTIC_CACHE_DIR": cache,
         "RESTIC_PROGRESS_FPS": "0.1",
     }
-    return Repository(program, secrets, store.repository, make_bucket and not store.lock_days, unmade=store.unmade)
+    may_make = make_bucket and not store.lock_days
+    bucket = f"{store.endpoint}/{store.bucket}"
+    return Repository(program, secrets, store.repository, may_make, unmade=store.unmade, bucket=bucket)
 
 
 def through(program: str, url: str, *, password: str, cache: str) -> Repository:
@@ -280,13 +298,13 @@ def reach(store: Store) -> None:
     raise ResticError(f"the store {store.endpoint} is away: {reason}. Type: upkeep store check {store.client}", AWAY)
 
 
-def _status(endpoint: str) -> int:
-    """Ask for nothing in particular. Without a proxy and without following anybody, as restic does."""
-    parts = urlsplit(endpoint)
+def _status(address: str) -> int:
+    """Ask without a key: a store says 403, or 404 where nothing is. No proxy, and nobody is followed, as with restic."""
+    parts = urlsplit(address)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(str(parts.hostname), parts.port, timeout=ASKED)
     try:
-        connection.request("HEAD", "/")
+        connection.request("HEAD", parts.path or "/")
         return int(connection.getresponse().status)
     finally:
         connection.close()
@@ -306,6 +324,12 @@ def said(err: str) -> str:
             return str(line.get("message"))[:300]
     fatal = [line for line in err.splitlines() if line.startswith("Fatal:")]
     return fatal[-1][:300] if fatal else command.last_line(err)
+
+
+def _who(err: str) -> str:
+    """Return whose lock it is. restic's own last line names the command that breaks it: nobody is to be told that."""
+    found = re.search(r"locked (?:exclusively )?by PID \d+ on \S+", err)
+    return found.group(0) if found else said(err)
 
 
 def _unread(err: str) -> list[str]:

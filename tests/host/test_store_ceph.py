@@ -3,111 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from orchestrator.contract.model import Store
-from orchestrator.run import bucket, bucket_trial
-from orchestrator.run.bucket import Bucket, Keys
-from tests.depot import NOW, PASSWORD, Depot, make_manifest, night, restic, restic_environment, write_client
-from tests.lab import Ceph
-from tests.lab.layout import Instance
+from plugins.module_utils import restic
+from plugins.module_utils.points import Store as Place
+from tests.ceph_client import Client
+from tests.depot import NOW, PASSWORD, night
 
+pytest_plugins = ["tests.ceph_fixtures"]
 pytestmark = pytest.mark.root
-
-DAYS = 30
-
-
-@pytest.fixture(scope="module")
-def ceph(instance: str) -> Iterator[Ceph]:
-    """Return a Ceph. One that is up already is used as it is, and left up."""
-    if os.geteuid() != 0:
-        pytest.fail("Ceph needs root: type sudo, or leave these tests out with -m 'not root'")
-    ceph = Ceph(Instance(instance))
-    before = ceph.running
-    ceph.up()
-    yield ceph
-    if not before and not os.environ.get("UPKEEP_LAB_KEEP"):
-        ceph.down()
-
-
-@dataclass(frozen=True)
-class Client:
-    """A client whose bucket is in Ceph: user `one` owns it, user `two` is the client's hosts."""
-
-    depot: Depot
-    store: Store
-    owner: Bucket
-    host: Bucket
-
-    def check(self) -> Any:
-        """Try the store, and return what `upkeep` answers."""
-        said = self.depot.upkeep("store", "check", "example", "--json")
-        return {**said.answer, "code": said.code}
-
-    def guarded(self) -> Client:
-        """Let everything be set that can be."""
-        self.depot.upkeep("store", "init", "example", "--json")
-        said = self.depot.upkeep("store", "policy", "example", "--apply", "--json")
-        assert said.code == 0, said.err
-        return self
-
-    def versions(self) -> list[dict[str, Any]]:
-        """Return every version of every object, marks of deletions included."""
-        listed = self.owner.ask("list_object_versions").value
-        return [*(listed.get("Versions") or ()), *(listed.get("DeleteMarkers") or ())]
-
-    def snapshot(self, days: int, text: str, keys: Keys | None = None) -> Path:
-        """Take a restore point with the hosts' key, as a host does, and write its manifest."""
-        folder = self.depot.folder / "site"
-        folder.mkdir(exist_ok=True)
-        (folder / "page.html").write_text(text)
-        self.restic("backup", "--tag", f"point={night(days)}", str(folder), keys=keys)
-        taken = self.restic("snapshots", "--json", "--tag", f"point={night(days)}")[0]["id"]
-        body = json.dumps(make_manifest(night(days), taken)).encode()
-        assert self.owner.put(f"example/shop/points/{night(days)}.json", body).ok
-        return folder
-
-    def restic(self, *words: str, keys: Keys | None = None) -> Any:
-        """Call restic with the hosts' key."""
-        keys = keys or self.host.keys
-        assert keys is not None
-        given = restic_environment(
-            self.store.endpoint, access=keys.access, secret=keys.secret, bucket=self.store.bucket
-        )
-        return restic(given, self.depot.folder / "cache", *words)
-
-
-@pytest.fixture
-def client(
-    ceph: Ceph, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Client]:
-    """Return a client whose contract promises a lock, with a bucket that does not exist yet."""
-    # Ceph answers in a moment: nobody has to wait for locks of six seconds.
-    for module in (bucket, bucket_trial):
-        monkeypatch.setattr(module, "SECONDS", 3.0)
-    store = Store(ceph.endpoint, f"upkeep-{secrets.token_hex(6)}", ceph.region, DAYS)
-    owner, host = Keys(*ceph.key("one")), Keys(*ceph.key("two"))
-    vault = {
-        "site_snapshot_access_key": host.access,
-        "site_snapshot_secret_key": host.secret,
-        "site_snapshot_password": PASSWORD,
-        "upkeep_store_access_key": owner.access,
-        "upkeep_store_secret_key": owner.secret,
-    }
-    write_client(tmp_path, store.endpoint, vault=vault, bucket=store.bucket, lock_days=DAYS)
-    depot = Depot(tmp_path, store.endpoint, capsys, monkeypatch)
-    client = Client(depot, store, Bucket(store, owner), Bucket(store, host))
-    yield client
-    client.owner.close()
-    client.host.close()
 
 
 def kept(answer: Any) -> dict[str, Any]:
@@ -163,7 +70,7 @@ def test_a_thief_with_all_that_the_host_holds_destroys_no_restore_point(client: 
         ).ok  # fmt: skip
         deleted = thief.ask("delete_object", Key=each["Key"])
         assert deleted.ok == ("/restic/locks/" in each["Key"])
-        fixed = each["Key"].endswith("/restic/config") or "/restic/keys/" in each["Key"]
+        fixed = each["Key"].endswith("/restic/config") or "/restic/keys/" in each["Key"] or "/points/" in each["Key"]
         assert thief.put(each["Key"], b"rubbish").ok != fixed
     assert not thief.ask("put_bucket_policy", Policy="{}").ok
     assert not thief.ask("put_bucket_versioning", VersioningConfiguration={"Status": "Suspended"}).ok
@@ -191,11 +98,7 @@ def test_locked_restore_points_are_seen_to_be_locked_and_are_not_pruned(client: 
 
 
 def test_pruning_hides_old_versions_that_the_store_keeps_for_a_while(client: Client):
-    path = client.depot.contract
-    data = json.loads(path.read_text())
-    del data["store"]["lock_days"]
-    path.write_text(json.dumps(data))
-    client.guarded()
+    client.promises_no_lock().guarded()
     for days in (1, 2, 3, 4, 40):
         client.snapshot(days, f"{days}")
     before = len([each for each in client.versions() if "Size" in each])
@@ -287,3 +190,58 @@ def test_one_key_for_everything_is_a_promise_that_nobody_keeps(client: Client):
     assert "make a second key" in finding(said.answer, "host-key-destroys")["todo"]
     # Even then nothing that is locked goes.
     assert kept(said.answer)["lock"] is True
+
+
+def test_the_locks_of_old_data_are_renewed_that_the_newest_point_leans_on(client: Client):
+    client.guarded()
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}}
+    assert client.owner.ask("put_object_lock_configuration", ObjectLockConfiguration=lock).ok
+    client.snapshot(1, "the same page")
+    client.depot.upkeep("store", "init", "example", "--json")
+    client.snapshot(0, "the same page")
+    packs = [each for each in client.versions() if "/restic/data/" in each["Key"]]
+    assert packs
+
+    def ends(each: Any) -> datetime:
+        head = client.owner.ask("head_object", Key=each["Key"], VersionId=each["VersionId"])
+        end: datetime = head.value["ObjectLockRetainUntilDate"]
+        return end
+
+    old = [each for each in packs if ends(each) < datetime.now(UTC) + timedelta(days=2)]
+    assert old, "the second restore point leans on nothing of the first"
+    answer = client.check()
+    assert answer["code"] == 12
+    assert f"and {night(0)} needs them until 2026-12-22" in finding(answer, "lock-renewal")["how"]
+    assert finding(answer, "lock-renewal")["todo"] == "upkeep prune example --yes, which renews them"
+    prune = ("prune", "example", "--site", "shop")
+    (shown,) = client.depot.upkeep(*prune, "--json").answer["sites"]
+    assert {each["Key"] for each in old} <= {each["key"] for each in shown["locks"]["objects"]}
+    assert shown["locks"]["renewed"] is False
+    assert shown["next"] == "upkeep prune example --site shop --yes"
+    assert "would be renewed" in client.depot.upkeep(*prune).out
+    assert all(ends(each) < datetime.now(UTC) + timedelta(days=2) for each in old)
+
+    said = client.depot.upkeep(*prune, "--yes", "--json")
+
+    assert said.code == 0, said.err
+    assert said.answer["sites"][0]["locks"]["renewed"] is True
+    assert {ends(each).date().isoformat() for each in old} == {"2026-12-22"}
+    assert finding(client.check(), "lock-renewal")["kept"] is True
+    assert client.depot.upkeep(*prune, "--json").answer["sites"][0]["locks"] is None
+    # A lock of restic's own is none of these: restic must be able to take it away.
+    client.restic("backup", str(client.depot.folder / "site"))
+    assert list(client.owner.keys_below("example/shop/restic/locks/")) == []
+
+
+def test_a_bucket_that_is_missing_is_not_made_by_a_host_where_the_contract_promises_a_lock(client: Client):
+    keys = client.owner.keys
+    assert keys is not None
+    place = Place(
+        client.store.endpoint, client.store.bucket, client.store.region, "example/shop", client.store.lock_days
+    )
+    given = {"gateway": "", "access_key": keys.access, "secret_key": keys.secret, "password": PASSWORD}
+    cache = str(client.depot.folder / "cache")
+    repository = restic.chosen("restic", place, given, cache=cache, make_bucket=True)
+    with pytest.raises(restic.ResticError, match="a lock of 30 days: type upkeep store init example"):
+        repository.backup([str(client.depot.contract)], host="x", tags=[], exclude=[], timeout=60)
+    assert client.owner.ask("head_bucket").status == 404

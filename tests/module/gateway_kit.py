@@ -26,11 +26,11 @@ from orchestrator.run.gateway import Gateway
 from orchestrator.run.gateway_http import USER
 from orchestrator.run.gateway_session import Session, Terms
 from orchestrator.run.gateway_store import Shelf
+from tests.depot import PASSWORD
 
 BUCKET = "upkeep-example"
 PREFIX = "example/shop"
 POINT = "20261122T020000Z-1f0c9a2b"
-PASSWORD = "the repository's password"
 RESTIC = shutil.which("restic")
 RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
 

@@ -14,6 +14,7 @@ from orchestrator.run.gateway_session import SessionError
 from orchestrator.run.gateway_store import StoreError
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import (
+    PASSWORD,
     POINT,
     PREFIX,
     Store,
@@ -188,7 +189,7 @@ def test_a_session_whose_lock_was_broken_confirms_nothing(repository: Repository
 def test_an_init_that_was_cut_off_is_done_again(store: Store, tmp_path: Path) -> None:
     subprocess.run(
         ["restic", "-q", "-r", str(tmp_path / "other"), "init"],
-        env={"RESTIC_PASSWORD": "the repository's password", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        env={"RESTIC_PASSWORD": PASSWORD, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         check=True,
     )
     left = next((tmp_path / "other" / "keys").iterdir())

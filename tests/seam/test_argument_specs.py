@@ -28,6 +28,9 @@ RUN = {
     "upkeep_point": "20261122T020000Z-1f0c9a2b",
     "upkeep_keep_lease": True,
     "upkeep_must_be_healthy": False,
+    # The vault has these two where the bucket's owner has a key of its own.
+    "upkeep_store_access_key": "owner",
+    "upkeep_store_secret_key": "owner's secret",
     "upkeep_holds": [{"kind": "plugin", "slug": "lab-banner", "version": "2.0"}],
 }
 # A default that only names a variable of the run: "{{ upkeep_keep_lease | default(false) }}"

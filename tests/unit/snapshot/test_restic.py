@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -60,9 +61,11 @@ class Fake:
         """Return the arguments of every call."""
         return [path.read_text().splitlines() for path in sorted(self.folder.glob("called.*"))]
 
-    def repository(self, *, make_bucket: bool = True, lock_days: int = 0) -> Repository:
+    def repository(
+        self, *, make_bucket: bool = True, lock_days: int = 0, endpoint: str = "http://127.0.0.1"
+    ) -> Repository:
         """Return a repository that this program stands for."""
-        store = Store("http://127.0.0.1", "bucket", "us-east-1", "c/s", lock_days)
+        store = Store(endpoint, "bucket", "us-east-1", "c/s", lock_days)
         return restic.opened(
             str(self.path), store, access_key="THE-ACCESS", secret_key="THE-SECRET", password="THE-PASSWORD",
             cache=str(self.folder / "cache"), make_bucket=make_bucket,
@@ -135,6 +138,21 @@ def test_a_bucket_that_is_to_lock_is_not_made_by_a_restic_that_knows_nothing_of_
     assert [call[0] for call in fake.calls] == ["backup"]
 
 
+@pytest.mark.parametrize(("status", "calls"), [(404, ["backup"]), (403, ["backup", "init", "backup"])])
+def test_a_bucket_that_is_to_lock_is_asked_for_where_restic_takes_it_for_an_empty_one(
+    fake: Fake, status: int, calls: list[str]
+) -> None:
+    fake.answer(1, err=NO_KEY)
+    fake.answer(0)
+    fake.answer(out=SUMMARY)
+
+    with front("http://127.0.0.1:9") as store, contextlib.suppress(ResticError):
+        store.rule = lambda *_: status
+        take(fake.repository(lock_days=30, endpoint=store.endpoint))
+    assert [(method, path) for method, path, _ in store.seen] == [("HEAD", "/bucket")]
+    assert [call[0] for call in fake.calls] == calls
+
+
 def the_store(endpoint: str) -> Store:
     return Store(endpoint, "bucket", "us-east-1", "c/s")
 
@@ -161,6 +179,19 @@ def test_a_store_that_is_away_is_said_before_restic_tries_for_hours(monkeypatch:
         restic.reach(the_store(store.endpoint))
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ResticError, match="no answer within"):
         restic.reach(the_store(f"http://127.0.0.1:{silent.getsockname()[1]}"))
+
+
+def test_a_cache_that_is_spoilt_is_thrown_away_and_the_store_asked_once_more(fake: Fake) -> None:
+    repository = fake.repository()
+    spoilt = fake.folder / "cache" / "snapshots"
+    spoilt.mkdir(parents=True)
+    fake.answer(1, err="Fatal: unable to load index 0a1b: load <index/0a1b>: invalid data returned")
+    fake.answer(out=SUMMARY)
+
+    take(repository)
+
+    assert [call[0] for call in fake.calls] == ["backup", "backup"]
+    assert not spoilt.exists()
 
 
 @pytest.mark.parametrize("code", [1, 11])
