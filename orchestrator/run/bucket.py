@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any, Literal
 
 from orchestrator.contract.model import Store
 from orchestrator.errors import Refused
 from orchestrator.plan import guard
+from orchestrator.run import s3
 
 # So long is locked what is put in for a trial.
 SECONDS = 6.0
@@ -90,27 +90,9 @@ class Bucket:
     """One bucket with one pair of keys; without keys, as a stranger sees it."""
 
     def __init__(self, store: Store, keys: Keys | None) -> None:
-        from botocore import UNSIGNED  # noqa: PLC0415  # slow to import, and only wanted here
-        from botocore.config import Config  # noqa: PLC0415
-
         self.store, self.keys = store, keys
-        more = {"aws_access_key_id": keys.access, "aws_secret_access_key": keys.secret} if keys else {}
-        self.client: Any = _session().create_client(
-            "s3",
-            endpoint_url=store.endpoint,
-            region_name=store.region,
-            config=Config(
-                signature_version="s3v4" if keys else UNSIGNED,
-                s3={"addressing_style": "path"},
-                # With the defaults, stores other than Amazon's answer MissingContentLength.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                connect_timeout=10,
-                read_timeout=30,
-                retries={"max_attempts": 2, "mode": "standard"},
-            ),
-            **more,
-        )
+        access, secret = (keys.access, keys.secret) if keys else ("", "")
+        self.client: Any = s3.client(store.endpoint, store.region, access_key=access, secret_key=secret)
 
     def ask(self, call: str, **parameters: Any) -> Said:
         """Ask the store for something in this bucket. Raises Refused when it cannot be reached."""
@@ -229,14 +211,6 @@ class Bucket:
     def _away(self, error: Exception) -> Refused:
         words = " ".join(str(error).split())[:300]
         return Refused(f"the store {self.store.endpoint} cannot be reached: {words}", f"curl -sI {self.store.endpoint}")
-
-
-@cache
-def _session() -> Any:
-    """Return botocore's session: one for all clients, because reading what S3 is takes longest."""
-    import botocore.session  # noqa: PLC0415
-
-    return botocore.session.get_session()
 
 
 @contextmanager

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from io import BytesIO
 from typing import IO, Any, TypeVar
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from orchestrator.run import s3
 
 POINT = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*")
@@ -82,24 +81,9 @@ class Shelf:
         self.bucket = bucket
         self.prefix = prefix
         self._locks = lock_days > 0
-        self._client: Any = _session().create_client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=region,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path"},
-                # With the defaults, stores other than Amazon's answer MissingContentLength.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                connect_timeout=10,
-                read_timeout=60,
-                # restic itself tries again; what is tried here as well would only hide for how long the store is away.
-                retries={"max_attempts": 2, "mode": "standard"},
-                max_pool_connections=16,
-            ),
+        # restic itself tries again; what is tried here as well would only hide for how long the store is away.
+        self._client: Any = s3.client(
+            endpoint, region, access_key=access_key, secret_key=secret_key, read_seconds=60, connections=16
         )
 
     def key(self, kind: str, name: str) -> str:
@@ -222,12 +206,6 @@ class Shelf:
         # Reading a body ends in urllib3's own errors, which boto3 does not wrap; all of them are OSError or HTTPError.
         except (BotoCoreError, ClientError, OSError) as error:
             raise StoreError(" ".join(str(error).split())[:300]) from error
-
-
-@cache
-def _session() -> Any:
-    # Not through boto3 itself: it costs a quarter more to start, and one client is all that is wanted.
-    return botocore.session.get_session()
 
 
 def _md5(body: bytes | IO[bytes]) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.contract.model import Store
 from orchestrator.errors import Refused
 from orchestrator.ledger.values import DrillEntry, VerificationEntry
+from orchestrator.run import s3
 
 # Written by the role `site_snapshot`; read here.
 MANIFEST = re.compile(r"(?P<prefix>.+)/points/(?P<point>[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8})\.json")
@@ -31,36 +32,18 @@ class StoredPoint:
 
 def stored_points(store: Store, *, access_key: str, secret_key: str, client: str, site: str) -> tuple[StoredPoint, ...]:
     """Return the restore points of a site, the newest first."""
-    import boto3  # noqa: PLC0415  # slow to import, and only wanted here
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # slow to import, and only wanted here
 
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=store.endpoint,
-        region_name=store.region,
-        aws_access_key_id=access_key,
-        aws_secret_access_key=secret_key,
-        # With the defaults of today's boto3, stores other than Amazon's answer MissingContentLength.
-        config=Config(
-            signature_version="s3v4",
-            s3={"addressing_style": "path"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            connect_timeout=10,
-            read_timeout=30,
-            retries={"max_attempts": 3, "mode": "standard"},
-        ),
-    )
+    asked = s3.client(store.endpoint, store.region, access_key=access_key, secret_key=secret_key, attempts=3)
     prefix = f"{client}/{site}"
     found = []
     try:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=store.bucket, Prefix=f"{prefix}/points/"):
+        for page in asked.get_paginator("list_objects_v2").paginate(Bucket=store.bucket, Prefix=f"{prefix}/points/"):
             for entry in page.get("Contents", ()):
                 match = MANIFEST.fullmatch(entry["Key"])
                 if match is None or match["prefix"] != prefix or entry["Size"] > LARGEST_MANIFEST:
                     continue
-                body = s3.get_object(Bucket=store.bucket, Key=entry["Key"])["Body"].read()
+                body = asked.get_object(Bucket=store.bucket, Key=entry["Key"])["Body"].read()
                 found.append(StoredPoint(match["point"], client, site, _manifest(body)))
     except (BotoCoreError, ClientError) as error:
         raise Refused(
@@ -68,7 +51,7 @@ def stored_points(store: Store, *, access_key: str, secret_key: str, client: str
             f"curl -sI {store.endpoint}",
         ) from None
     finally:
-        s3.close()
+        asked.close()
     return tuple(sorted(found, key=lambda point: point.id, reverse=True))
 
 

@@ -15,19 +15,18 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-try:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    MISSING = ""
-except ImportError as error:
-    MISSING = str(error)
-
 # In a checkout and in an installed package alike, what the hosts get as module_utils lies in the folder beside this one.
 CONTENT = str(Path(__file__).resolve().parents[2])
 if CONTENT not in sys.path:
     sys.path.insert(0, CONTENT)
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from orchestrator.run import s3
+
+    MISSING = ""
+except ImportError as error:
+    MISSING = str(error)
 from plugins.module_utils.points import NEWEST, STORE_OPTIONS, PointError, Store, problems, shrunk
 
 ABSENT = ("NoSuchKey", "NoSuchBucket", "404")
@@ -60,7 +59,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         evidence: dict[str, Any] = {"step": "snapshot" if writing else "restore", "point": given["point"]}
         try:
             if MISSING:
-                raise PointError(f"boto3 is not installed on the controller ({MISSING})")
+                raise PointError(f"Ansible's own Python lacks a part of upkeep ({MISSING})")
             bucket = Bucket(Store.from_parameters(given["store"]), given["access_key"], given["secret_key"])
             if not writing:
                 # No outcome: reading alone brings no step to its end.
@@ -82,22 +81,8 @@ class Bucket:
 
     def __init__(self, store: Store, access_key: str, secret_key: str) -> None:
         self.store = store
-        self._client = boto3.client(
-            "s3",
-            endpoint_url=store.endpoint,
-            region_name=store.region,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path"},
-                # What boto3 does by default fails with MissingContentLength on other stores than AWS.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                connect_timeout=15,
-                read_timeout=60,
-                retries={"max_attempts": 3, "mode": "standard"},
-            ),
+        self._client = s3.client(
+            store.endpoint, store.region, access_key=access_key, secret_key=secret_key, read_seconds=60, attempts=3
         )
 
     def make(self) -> None:
