@@ -18,15 +18,18 @@ from tests.host.shop import Shop, shop_of  # noqa: E402
 from tests.lab import Lab  # noqa: E402
 from tests.pipeline import Site  # noqa: E402
 
-# Another host of the lab can be named, so that two people can test on one machine.
-HOST = os.environ.get("UPKEEP_TEST_HOST", "shop")
+HOST = "shop"
 
 
 @pytest.fixture(scope="session")
 def instance(request: pytest.FixtureRequest) -> str:
-    """Return the name of the lab: `test`, and where tests run side by side (pytest -n) one for each of them."""
+    """Return the name of the lab: `test`, and where tests run side by side (pytest -n) one for each of them.
+
+    Two people on one machine name theirs: UPKEEP_LAB=mine, which molecule reads too.
+    """
     worker = getattr(request.config, "workerinput", {}).get("workerid", "")
-    return f"test{string.ascii_lowercase[int(worker.removeprefix('gw'))]}" if worker else "test"
+    base = os.environ.get("UPKEEP_LAB", "test")
+    return f"{base}{string.ascii_lowercase[int(worker.removeprefix('gw'))]}" if worker else base
 
 
 @pytest.fixture(scope="session")
