@@ -19,6 +19,8 @@ from threading import Event, Thread
 from typing import Any
 
 from orchestrator.cli import main
+from orchestrator.ledger.ledger import open_ledger
+from orchestrator.ledger.values import RunEntry
 from orchestrator.run.ansible import Call, Listener, Project, carry_out
 from plugins.module_utils import tree
 from tests.host.shop import Shop
@@ -29,6 +31,8 @@ WHOLE = ("preflight", "stage", "rehearse", "promote", "release")
 RESTART_PHP = (
     "for folder in /etc/php/*/fpm; do version=${folder#/etc/php/}; systemctl restart php${version%/fpm}-fpm; done"
 )
+OWN_WAY_BACK = "own_way_back"
+NOT_OURS = ("sshd", "systemd", "(sd-pam)", "php-fpm", "bash")
 # Tables that WordPress writes whenever an administrator looks at the dashboard: what to compare, and in which rows.
 LIVELY = {
     "wp_options": (
@@ -207,6 +211,16 @@ class Site:
             code = main(arguments)
         return Said(code, out.getvalue() + err.getvalue(), json.loads(out.getvalue() or "null"))
 
+    def recorded(self, run: str) -> RunEntry:
+        """Return what the ledger has of a run that `upkeep` carried out."""
+        ledger = open_ledger(str(self.folder / "state" / "ledger.sqlite"))
+        try:
+            entry = ledger.run(run)
+        finally:
+            ledger.close()
+        assert entry is not None
+        return entry
+
     # ---- look -------------------------------------------------------------------------------------------------------
 
     def get(self, path: str = "/lab-post-1/") -> Page:
@@ -269,8 +283,10 @@ class Site:
 
 
 @contextmanager
-def struck(site: Site, moment: str) -> Iterator[None]:
+def struck(site: Site, moment: str, *, alone: bool = False) -> Iterator[None]:
     """Kill -9 the module that carries out a promotion at its moment `frozen` or `exchanged`.
+
+    The host's own way back is killed too, unless the module dies `alone`.
 
     It is held there meanwhile: by somebody who is still writing to the database, or by a PHP that does not answer.
     """
@@ -288,7 +304,7 @@ def struck(site: Site, moment: str) -> Iterator[None]:
             # Between the two names of an exchange there is none for a moment.
             with suppress(FileNotFoundError):
                 if reached():
-                    killed.extend(kill_modules(site.host))
+                    killed.extend(kill_modules(site.host, alone=alone))
 
     watcher = Thread(target=strike)
     with hold(site):
@@ -332,19 +348,32 @@ def php_asleep(site: Site) -> Iterator[None]:
         site.host.run(["sh", "-c", for_all % "CONT"], check=True)
 
 
-def kill_modules(host: Host) -> list[int]:
-    """Kill -9 the Python of every module that works on the host as the site's owner; return the numbers."""
+def processes_of_ours(host: Host) -> list[tuple[int, str]]:
+    """Return number and command line of what works on the host as the site's owner: no logins, no web server."""
     namespace = Path(f"/proc/{host.pid}/ns/pid").readlink()
-    killed = []
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (
-                folder.stat().st_uid == USERS[host.ssh_user]
-                and (folder / "comm").read_text(encoding="utf-8").startswith("python")
-                and (folder / "ns" / "pid").readlink() == namespace
-            ):
-                os.kill(int(folder.name), signal.SIGKILL)
-                killed.append(int(folder.name))
+            if folder.stat().st_uid == USERS[host.ssh_user] and (folder / "ns" / "pid").readlink() == namespace:
+                name = (folder / "comm").read_text(encoding="utf-8").strip()
+                words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if words and not name.startswith(NOT_OURS):
+                    found.append((int(folder.name), words))
+    return found
+
+
+def kill_modules(host: Host, *, alone: bool = False, number: int = signal.SIGKILL) -> list[int]:
+    """Send a signal, kill -9, to the Python of every module that works on the host; return the numbers.
+
+    The host's own way back gets it before them, unless they die `alone`.
+    """
+    killed = []
+    ours = [(OWN_WAY_BACK not in words, process) for process, words in processes_of_ours(host) if "python" in words]
+    for is_module, process in sorted(ours):
+        if is_module or not alone:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+                killed.append(process)
     return killed
 
 

@@ -10,17 +10,16 @@ import os
 import re
 from dataclasses import dataclass
 
-from . import command
+from . import command, own_way_back
 from .lease import write_whole
+from .own_way_back import OURS as OURS
+from .own_way_back import PUT_ASIDE as PUT_ASIDE
+from .own_way_back import PUT_AWAY as PUT_AWAY
+from .own_way_back import STAGING_MARK as STAGING_MARK
 
 # No quotes, so that a name is safe between quotes of any kind, and nothing that ends a line of output.
 TABLE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff'\"`\\]{1,64}\Z")
 END_MARKER = "-- Dump completed"
-PUT_ASIDE = "upkeep_aside_"
-PUT_AWAY = "upkeep_away_"
-# Only a database that has this table is ever emptied: a mistyped name must not cost a client another site.
-STAGING_MARK = "upkeep_staging"
-OURS = (PUT_ASIDE, PUT_AWAY, STAGING_MARK)
 GLOBAL_OPTIONS = ("/etc/my.cnf", "/etc/mysql/my.cnf")
 LOCK_SECONDS = 60
 
@@ -157,32 +156,8 @@ class Database:
         return copies
 
     def put_back(self, copies: dict[str, str], known: list[str], prefix: str) -> list[str]:
-        """Rename copies back to their tables, in one statement, and drop what was not there before.
-
-        `known` are the tables that existed before the change; of the others only the site's own, which begin with
-        `prefix`, are dropped. Does nothing for copies that are already back: the statement is atomic, so either all
-        copies are there or none. Returns the tables that were put back.
-        """
-        there = set(self.ours(PUT_ASIDE))
-        back = {table: copy for table, copy in copies.items() if copy in there}
-        current = set(self.tables())
-        moves = []
-        for number, (table, copy) in enumerate(sorted(back.items())):
-            if table in current:
-                moves.append(f"{quoted(table)} TO {quoted(f'{PUT_AWAY}{number}')}")
-            moves.append(f"{quoted(copy)} TO {quoted(table)}")
-        if moves:
-            self.drop(self._put_away())
-            # A statement that waits for ever would be carried out long after somebody gave up.
-            self.query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}; RENAME TABLE {', '.join(moves)}")
-        came = sorted(current - set(known) - set(copies))
-        self.drop([table for table in came if table.startswith(prefix)])
-        self.drop(self._put_away())
-        return sorted(back)
-
-    def _put_away(self) -> list[str]:
-        """Return what put_back() renamed away; a restoration gives its tables other names, and keeps them."""
-        return [table for table in self.ours(PUT_AWAY) if table[len(PUT_AWAY) :].isdigit()]
+        """Rename copies back to their tables and drop what was not there before: see own_way_back.tables_back()."""
+        return own_way_back.tables_back(self.query, copies, known, prefix)
 
     def drop(self, tables: list[str]) -> None:
         """Drop tables by name."""

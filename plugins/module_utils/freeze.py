@@ -14,11 +14,12 @@ from typing import Any, Sequence
 
 from . import wordpress_php
 from .database import Database
+from .own_way_back import MARKER as MARKER
+from .own_way_back import SEAL, is_frozen
+from .own_way_back import thaw as thaw
 from .site import Site
 from .web import fetch
 
-MARKER = ".maintenance"
-SEAL = ".upkeep-freeze"
 DRAIN_SECONDS = 10.0
 # WordPress connects to its database a few files after it has looked for the marker (wp-settings.php). After this spell,
 # files and checksums are gone through before the first table is copied: a straggler has all of that time.
@@ -41,24 +42,6 @@ def freeze(root: str, token: str) -> None:
     """Answer 503 with Retry-After to everything but requests that carry the token, from the next request on."""
     _write(os.path.join(root, SEAL), _seal(token))
     _write(os.path.join(root, MARKER), wordpress_php.MAINTENANCE)
-
-
-def thaw(root: str) -> bool:
-    """Let everybody in again. Returns whether the tree was frozen by us."""
-    was = is_frozen(root)
-    if was:
-        _unlink(os.path.join(root, MARKER))
-    _unlink(os.path.join(root, SEAL))
-    return was
-
-
-def is_frozen(root: str) -> bool:
-    """Whether the marker in this tree is ours."""
-    try:
-        with open(os.path.join(root, MARKER), encoding="utf-8", errors="replace") as file:
-            return "Written by Upkeep" in file.read(200)
-    except OSError:
-        return False
 
 
 def drain(database: Database, seconds: float = DRAIN_SECONDS, *, quiet: float = QUIET_SECONDS) -> float:
@@ -100,8 +83,7 @@ def ask_web_server(site: Site, *, reset: bool = False, changed: Sequence[str] | 
     path = os.path.join(site.root, name)
     try:
         if changed is not None:
-            # A name that is no text cannot be told to PHP: then the whole cache is emptied.
-            _write(path + ".json", json.dumps(list(changed) if all(map(_is_text, changed)) else None))
+            _write(path + ".json", paths_for_php(changed))
         _write(path + ".php", wordpress_php.ONE_TIME % {"seal": _seal(token)})
         answer = fetch(site.production(token), f"/{name}.php{'?reset=1' if reset else ''}", timeout=20)
     finally:
@@ -132,6 +114,11 @@ def refresh_opcodes(site: Site, changed: Sequence[str] | None = None) -> dict[st
             raise FreezeError(stuck)
         time.sleep(said["revalidate_freq"] + 0.2)
     return said
+
+
+def paths_for_php(changed: Sequence[str]) -> str:
+    """Return the paths as our one-time file reads them. A name that is no text cannot be told: then it empties the whole cache."""
+    return json.dumps(list(changed) if all(map(_is_text, changed)) else None)
 
 
 def stale_opcodes(said: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import os
 import time
 from typing import Iterator
 
+from .own_way_back import write_whole as write_whole
 from .site import Site
 
 LEASE_SECONDS = 2 * 3600
@@ -31,22 +32,6 @@ def read(site: Site) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def write_whole(path: str, text: str) -> None:
-    """Write a file so that it is there whole or not at all (mode 0600)."""
-    temporary = path + ".tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextlib.contextmanager

@@ -11,21 +11,24 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, ContextManager, Iterator
+from typing import Any, Iterator
 
 from . import freeze, packages, run_state, tree, wordpress
+from .arming import Armed, arm
 from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
 from .database import PUT_ASIDE, Database, DatabaseError
-from .freeze import FreezeError
-from .interruption import Interrupted, interruptible
+from .interruption import interruptible
+from .own_way_back import BEGUN
 from .packages import Change
-from .site import RUN_ID, Site
-from .task import KNOWN_ERRORS, Stop
+from .site import Site
+from .task import Stop
 from .verdict import judge
+from .way_back import go_back, told
 
 # A site may answer 502 or 503 for a moment while PHP starts anew; longer counts as broken (wpmgr issue 127).
 PATIENCE_SECONDS = 5.0
-BEGUN = ("frozen", "aside", "exchanged")
+# The host goes back by itself when a promotion has not ended after so many seconds, 10 minutes beyond what a freeze takes.
+DEADLINE_SECONDS = 900
 
 
 @dataclass
@@ -123,6 +126,20 @@ class Promotion:
             sums={},
         )
 
+    def arm(self, deadline: float) -> Armed:
+        """Start the host's own way back."""
+        return arm(
+            self.site,
+            self.run,
+            self.database,
+            prefix=self.prefix,
+            tree=self.tree,
+            token=self.token,
+            changed=self.touched,
+            web_server=self.baseline["web_server"],
+            seconds=deadline,
+        )
+
     def freeze(self) -> None:
         """Stop all writers and bring over what they wrote since prepare()."""
         self.note("frozen", frozen_at=time.time())
@@ -186,6 +203,10 @@ class Promotion:
         """Let visitors in. Returns the seconds since the freeze began."""
         freeze.thaw(self.site.root)
         freeze.thaw(self.tree)
+        return self.frozen_for()
+
+    def frozen_for(self) -> float:
+        """Return the seconds since the freeze began."""
         return round(time.monotonic() - self.frozen_at, 3) if self.frozen_at else 0.0
 
     def _needs_migration(self) -> bool:
@@ -220,19 +241,26 @@ def opened_promotion(site: Site, run: str, probes: list[dict[str, Any]]) -> Prom
     return promotion
 
 
-def promote(promotion: Promotion) -> dict[str, Any]:
-    """Carry out the promotion. Returns the evidence of a healthy one; raises Stop when production was put back."""
+def promote(promotion: Promotion, deadline: float = DEADLINE_SECONDS) -> dict[str, Any]:
+    """Carry out the promotion. Returns the evidence of a healthy one; raises Stop when production was put back.
+
+    When this process dies before it confirmed, or has not ended after `deadline` seconds, the host goes back by itself.
+    """
     _refuse(promotion)
     before = promotion.versions()
     promotion.prepare()
+    armed = promotion.arm(deadline)
     evidence: dict[str, Any] = {
         "before": before,
         "delivered": [change.evidence() for change in promotion.changes],
         "tables_aside": promotion.tables,
+        "armed": {"kept_by": armed.kept_by, "deadline": deadline},
         "timings": promotion.timings,
     }
     reasons: list[str] = []
     with signed_in(wordpress.production(promotion.site, promotion.site.run_folder(promotion.run))) as cookies:
+        # It has started while somebody was signed in: the freeze waits for nothing.
+        armed.wait()
         try:
             with interruptible():
                 promotion.freeze()
@@ -243,14 +271,16 @@ def promote(promotion: Promotion) -> dict[str, Any]:
                 reasons += evidence["verdict"]["reasons"]
         except Exception as error:
             # Whatever it is, a mistake of ours included: production is not left like this.
-            reasons.append(_told(error))
+            reasons.append(told(error))
         with interruptible(ignore=True):
             if not reasons:
+                evidence["frozen_seconds"] = promotion.frozen_for()
                 try:
-                    promotion.note("confirmed")
+                    # With all that was seen: when nobody hears our answer, the next who asks is told the same.
+                    promotion.note("confirmed", evidence={**evidence, "put_back": False})
                 except OSError as error:
                     # What is not written down, as on a full disk, is not so.
-                    reasons.append(_told(error))
+                    reasons.append(told(error))
             if reasons:
                 evidence["broken"] = reasons[:20]
                 go_back(promotion, contextlib.nullcontext(cookies), evidence)
@@ -266,8 +296,8 @@ def _refuse(promotion: Promotion) -> None:
     if not promotion.baseline:
         raise Stop("refused", f"This run has no baseline. Production was not touched. Type: upkeep run {client}")
     if promotion.baseline.get("refusals"):
-        told = "; ".join(promotion.baseline["refusals"])
-        raise Stop("refused", f"This site cannot be updated safely: {told}. Production was not touched.")
+        why = "; ".join(promotion.baseline["refusals"])
+        raise Stop("refused", f"This site cannot be updated safely: {why}. Production was not touched.")
     drifted = promotion.drift()
     if drifted:
         more = f" and {len(drifted) - 1} more paths" if len(drifted) > 1 else ""
@@ -290,113 +320,5 @@ def _let_in(promotion: Promotion, evidence: dict[str, Any]) -> float:
         ) from error
 
 
-def go_back(promotion: Promotion, session: ContextManager[str], evidence: dict[str, Any]) -> None:
-    """Put production back and raise Stop with what became of it."""
-    started = time.monotonic()
-    try:
-        with interruptible(ignore=True):
-            evidence.update(back(promotion, session))
-    except Exception as error:
-        raise Stop(
-            "not-put-back",
-            f"The way back failed: {_told(error)}. The site may still be frozen. A person is needed."
-            f" Type: upkeep run --resume {promotion.site.client}",
-            evidence,
-        ) from error
-    evidence["way_back_seconds"] = round(time.monotonic() - started, 3)
-    if promotion.frozen_at:
-        evidence["frozen_seconds"] = evidence["broken_seconds"] = round(time.monotonic() - promotion.frozen_at, 3)
-    told = "; ".join(evidence.get("broken", []))[:300]
-    verdict, unexpected = evidence["back_verdict"], evidence.get("tables_unexpected")
-    if verdict["healthy"] and not unexpected:
-        raise Stop("put-back", f"Production is back as it was and healthy. What was wrong: {told}", evidence)
-    why = "; ".join(verdict["reasons"]) or "tables changed that were not put aside: " + ", ".join(unexpected or [])
-    raise Stop(
-        "not-put-back",
-        f"The files and tables of before are back, but the site is not as it was: {why[:300]}. A person is needed;"
-        f" the restore point of this run is whole. Type: upkeep points {promotion.site.client}",
-        evidence,
-    )
-
-
-def back(promotion: Promotion, session: ContextManager[str]) -> dict[str, Any]:
-    """Exchange the trees back, rename the tables back, refresh, probe, thaw. Safe to repeat at any point.
-
-    Which tree is live is read from the disk (its inode), not from the journal: the journal may be one step ahead.
-    A session for the probes begins after the tables were compared: it is a change of one of them itself.
-    """
-    site, journal, database = promotion.site, promotion.journal, promotion.database
-    evidence: dict[str, Any] = {"put_back": True}
-    if promotion.begun:
-        freeze.freeze(site.root, promotion.token)
-        if os.stat(site.root).st_ino == journal["new"]:
-            freeze.freeze(promotion.tree, promotion.token)
-            with contextlib.suppress(FreezeError):
-                # This process has kept everybody out since its own drain; another one cannot know since when.
-                freeze.drain(database, quiet=0.0 if promotion.frozen_at else freeze.QUIET_SECONDS)
-            tree.exchange(site.root, promotion.tree)
-        if journal["copies"]:
-            evidence["tables_back"] = database.put_back(journal["copies"], journal["known"], promotion.prefix)
-        if journal["sums"]:
-            now = database.checksums([table for table in database.tables() if table in journal["sums"]])
-            evidence["tables_unexpected"] = sorted(
-                name for name in journal["sums"] if now.get(name) != journal["sums"][name]
-            )
-        try:
-            freeze.refresh_opcodes(site, promotion.touched)
-        except FreezeError as error:
-            evidence["opcodes"] = str(error)
-    with session as cookies:
-        verdict = promotion.look(cookies)
-    promotion.thaw()
-    database.drop(database.ours(PUT_ASIDE))
-    promotion.note("back")
-    evidence["back_verdict"] = verdict
-    evidence["after"] = promotion.versions()
-    return evidence
-
-
-def recover(promotion: Promotion) -> dict[str, Any]:
-    """Find out how far this run came and finish it or put it back.
-
-    Returns {state: untouched | finished | put-back, ...}; raises Stop("not-put-back") when a person is needed.
-    """
-    state = promotion.journal.get("state")
-    if state == "confirmed":
-        freeze.thaw(promotion.site.root)
-        return {"state": "finished"}
-    if not promotion.begun and state != "back":
-        if freeze.thaw(promotion.site.root):
-            return {"state": "put-back"}
-        return {"state": "untouched"}
-    was_frozen = promotion.begun
-    evidence: dict[str, Any] = {"broken": ["the run was interrupted"]}
-    place = wordpress.production(promotion.site, promotion.site.run_folder(promotion.run), promotion.token)
-    try:
-        go_back(promotion, signed_in(place), evidence)
-    except Stop as stop:
-        if stop.outcome != "put-back":
-            raise
-    if was_frozen:
-        since = promotion.journal.get("frozen_at", time.time())
-        evidence["frozen_seconds"] = evidence["broken_seconds"] = round(time.time() - since, 3)
-    return {**evidence, "state": "put-back"}
-
-
-def unfinished(site: Site) -> list[str]:
-    """Return the runs whose promotion began on this site and was neither confirmed nor put back."""
-    try:
-        names = sorted(name for name in os.listdir(site.workshop) if RUN_ID.match(name))
-    except FileNotFoundError:
-        return []
-    return [run for run in names if run_state.load(site, run, "promotion").get("state") in BEGUN]
-
-
 def _same(one: tree.Entry | None, other: tree.Entry | None) -> bool:
     return one is other if one is None or other is None else one.same_content(other)
-
-
-def _told(error: Exception) -> str:
-    """Write an error down as a reason; of a mistake of ours the name says more than the text."""
-    text = str(error).rstrip(".")
-    return text if isinstance(error, (*KNOWN_ERRORS, Interrupted)) else f"{type(error).__name__}: {text}"

@@ -14,7 +14,7 @@ import time
 from calendar import timegm
 from typing import Any, Iterator
 
-from . import dump, fetch, promotion, restic, restoration, staging, tree, wordpress_php
+from . import dump, fetch, restic, restoration, staging, tree, way_back, wordpress_php
 from .database import DatabaseError
 from .fetch import RestoreError
 from .lease import write_whole
@@ -59,7 +59,7 @@ def drill(asked: Asked, site: Site, run: str) -> dict[str, Any]:
 
 def _refuse(site: Site, manifest: dict[str, Any]) -> None:
     found = problems(manifest, client=site.client, site=site.name)
-    begun = [*promotion.unfinished(site), *restoration.unfinished(site)]
+    begun = [*way_back.unfinished(site), *restoration.unfinished(site)]
     if begun:
         found.append(f"run {begun[0]} has neither ended nor been put back: type upkeep run --resume {site.client}")
     if not found:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import promotion, restoration, run_state
+from . import promotion, restoration, run_state, way_back
 from .clean_up import clean_up
 from .lease import read
 from .site import Site
@@ -23,7 +23,7 @@ def recover(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     if asked.check_mode:
         return _would(site, run)
     if run_state.load(site, run, "promotion"):
-        evidence = promotion.recover(promotion.opened_promotion(site, run, asked.options["probes"]))
+        evidence = way_back.recover(promotion.opened_promotion(site, run, asked.options["probes"]))
     elif run_state.load(site, run, restoration.STATE):
         evidence = restoration.recover(restoration.opened_restoration(site, run, {}, asked.options["probes"]))
     else:
@@ -37,7 +37,7 @@ def _would(site: Site, run: str) -> dict[str, Any]:
 
 
 def _end(site: Site, run: str, evidence: dict[str, Any]) -> dict[str, Any]:
-    begun = [*promotion.unfinished(site), *restoration.unfinished(site)]
+    begun = [*way_back.unfinished(site), *restoration.unfinished(site)]
     if begun:
         raise Stop(
             "refused",

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import replace
 from typing import Any
 
-from . import baseline, promotion, restoration, run_state
+from . import baseline, restoration, run_state, way_back
 from .lease import read, utc
 from .site import Site
 from .task import Asked, Stop
@@ -16,7 +16,7 @@ from .task import Asked, Stop
 
 def preflight(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     """Begin a run: take the baseline, refuse what could not be updated or put back, and keep what was seen."""
-    interrupted = [*promotion.unfinished(site), *restoration.unfinished(site)]
+    interrupted = [*way_back.unfinished(site), *restoration.unfinished(site)]
     if interrupted:
         raise Stop(
             "refused",
@@ -24,6 +24,9 @@ def preflight(asked: Asked, site: Site, run: str) -> dict[str, Any]:
             f" Type: upkeep run --resume {site.client}",
         )
     taken = _look(asked, site, run)
+    reports = way_back.host_reports(site)
+    if reports:
+        taken["host_went_back"] = reports
     lease = read(site)
     if lease:
         taken["lease"] = {"run": lease["run"], "expires": utc(float(str(lease["expires"])))}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import fetch, promotion, restic, restoration
+from . import fetch, restic, restoration, way_back
 from .fetch import RestoreError
 from .parts import Part, PartError
 from .points import PointError, Store, problems
@@ -26,7 +26,7 @@ def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         part = Part.from_parameters(given, site.root, given["site"]["root"])
         store = Store.from_parameters(given["store"])
         found = problems(manifest, client=site.client, site=site.name)
-        begun = [*promotion.unfinished(site), *restoration.unfinished(site)]
+        begun = [*way_back.unfinished(site), *restoration.unfinished(site)]
         if begun:
             found.append(f"run {begun[0]} has neither ended nor been put back: type upkeep run --resume {site.client}")
         if found:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import baseline, promotion, rehearsal, run_state, staging
+from . import baseline, promotion, rehearsal, run_state, staging, way_back
+from .own_way_back import BEGUN
 from .site import Site
 from .task import Asked, Stop
 
@@ -33,9 +34,15 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         return _would(site, run)
     if not run_state.load(site, run, "staged").get("delivered"):
         return {"outcome": "nothing-to-do", "evidence": {"delivered": []}}
-    if run_state.load(site, run, "promotion").get("state") == "confirmed":
-        return {"outcome": "nothing-to-do", "evidence": {"delivered": []}, "msg": "this run was promoted already"}
-    evidence = promotion.promote(promotion.opened_promotion(site, run, asked.options["probes"]))
+    journal = run_state.load(site, run, "promotion")
+    # Ansible asks again when the connection broke before it had heard the answer: the second one is told the same.
+    if journal.get("state") == "confirmed":
+        return {"evidence": journal["evidence"], "changed": False, "msg": "this run was promoted already"}
+    opened = promotion.opened_promotion(site, run, asked.options["probes"])
+    if journal.get("state") == "back":
+        evidence = way_back.recover(opened)
+        raise Stop("put-back", f"This run was put back already: {'; '.join(evidence['broken'])[:300]}", evidence)
+    evidence = promotion.promote(opened, asked.options["deadline"])
     return {"evidence": evidence, "diff": {"before": evidence["before"], "after": evidence["after"]}}
 
 
@@ -50,9 +57,9 @@ def back(asked: Asked, site: Site, run: str) -> dict[str, Any]:
             "This promotion was confirmed and visitors have written since: nothing they wrote is thrown away by a"
             f" machine. Type: upkeep points {site.client}, then upkeep restore {site.client}",
         )
-    if state not in promotion.BEGUN:
+    if state not in BEGUN:
         return {"outcome": "nothing-to-do", "evidence": {"put_back": False}}
-    return {"evidence": promotion.recover(promotion.opened_promotion(site, run, asked.options["probes"]))}
+    return {"evidence": way_back.recover(promotion.opened_promotion(site, run, asked.options["probes"]))}
 
 
 def _would(site: Site, run: str) -> dict[str, Any]:

@@ -4,24 +4,17 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fnmatch
 import os
-import platform
 import shutil
 import stat
 from dataclasses import dataclass
 from typing import Callable, Iterator
 
-from . import command
+from . import command, own_way_back
 
-# linux/fs.h; the system call's numbers are in each architecture's unistd.h.
-RENAME_EXCHANGE = 2
-AT_FDCWD = -100
-RENAMEAT2 = {"x86_64": 316, "aarch64": 276, "armv7l": 382, "ppc64le": 357, "s390x": 347, "riscv64": 276}
-
-FROZEN = (".maintenance", ".upkeep-freeze")
+FROZEN = (own_way_back.MARKER, own_way_back.SEAL)
 ACCESS = "system.posix_acl_access"
 
 
@@ -145,13 +138,10 @@ def put_in(source: str, target: str, paths: list[str], before: dict[str, Entry])
 
 def exchange(one: str, other: str) -> None:
     """Exchange two paths of one filesystem in one atomic step (renameat2 with RENAME_EXCHANGE). Raises TreeError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = RENAMEAT2.get(platform.machine())
-    if number is None:
-        raise TreeError(f"no atomic exchange is known for a {platform.machine()} machine")
-    done = libc.syscall(number, AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
-    if done != 0:
-        raise TreeError(f"the trees cannot be exchanged: {os.strerror(ctypes.get_errno())}")
+    try:
+        own_way_back.exchange(one, other)
+    except OSError as error:
+        raise TreeError(f"the trees cannot be exchanged: {error.strerror or error}") from error
 
 
 def can_exchange(folder: str) -> str:

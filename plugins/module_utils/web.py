@@ -192,7 +192,7 @@ def _connect(target: Target, deadline: float) -> socket.socket:
         return connected
     try:
         context = ssl.create_default_context()
-        if _is_this_host(target.address):
+        if is_this_host(target.address):
             # Nobody can stand between this host and itself. The certificate may rightly belong to a
             # proxy in front, or not exist for staging; whether it is good is a question of monitoring.
             context.check_hostname = False
@@ -205,7 +205,7 @@ def _connect(target: Target, deadline: float) -> socket.socket:
         raise
 
 
-def _is_this_host(address: str) -> bool:
+def is_this_host(address: str) -> bool:
     """True for loopback and for an address of this host."""
     try:
         ip = ipaddress.ip_address(address)

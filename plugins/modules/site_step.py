@@ -124,6 +124,12 @@ options:
     description: For V(snapshot), whether a missing bucket may be made.
     type: bool
     default: true
+  deadline:
+    description:
+      - For V(promote), after how many seconds the host goes back by itself when the promotion has neither been confirmed nor put
+        back. When the module dies, it goes back at once.
+    type: int
+    default: 900
   timeout:
     description: Seconds that a dump, a load or a transfer may take.
     type: int
@@ -175,6 +181,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.parts import ALL, CHOICES
 from ..module_utils.points import STORE_OPTIONS
+from ..module_utils.promotion import DEADLINE_SECONDS
 from ..module_utils.site import SITE_OPTIONS
 from ..module_utils.step_drill import drill
 from ..module_utils.step_lease import recover, release
@@ -200,8 +207,9 @@ STEPS = {
     "recover": recover,
 }
 ENDS = ("release", "recover")
-# A task that lost its connection may still be at work on the host: wait for it to end before asking how far it came.
-PATIENCE_SECONDS = {"release": 10.0, "recover": 120.0}
+# A task that lost its connection may still be at work on the host, or the host itself on its way back: wait for it to end
+# before asking how far it came.
+PATIENCE_SECONDS = {"promote": 10.0, "back": 120.0, "release": 10.0, "recover": 120.0}
 
 PROBE = {
     "name": {"type": "str", "required": True},
@@ -242,6 +250,7 @@ def main() -> None:
             "secret_key": {"type": "str", "default": "", "no_log": True},
             "password": {"type": "str", "no_log": True},
             "create_bucket": {"type": "bool", "default": True},
+            "deadline": {"type": "int", "default": DEADLINE_SECONDS},
             "timeout": {"type": "int", "default": 5400},
         },
         required_if=[

@@ -54,18 +54,25 @@ class Interrupted:
         command = ["env", f"PYTHONPATH={self.home}", "PYTHONDONTWRITEBYTECODE=1", "python3", f"{self.home}/{program}"]
         return self.site.host.run(command, user=self.site.host.ssh_user, input=json.dumps(request))
 
-    def ask(self, what: str, stop: str = "") -> dict[str, Any]:
-        """Promote or recover; with `stop` die at that moment and return nothing, or go on with a full disk."""
+    def ask(self, what: str, stop: str = "", *, alone: bool = False) -> dict[str, Any]:
+        """Promote or recover; with `stop` die at that moment and return nothing, or go on with a full disk.
+
+        The host's own way back dies with it, unless it dies `alone`.
+        """
+        done = self.python("at_the_host.py", self.request(what, stop, alone=alone))
+        dies = stop.startswith(("before ", "after "))
+        assert done.returncode == (DIED if dies else 0), f"{stop}: {done.stdout}{done.stderr}"
+        answer: dict[str, Any] = {} if dies else json.loads(done.stdout)
+        return answer
+
+    def request(self, what: str, stop: str = "", *, alone: bool = False) -> dict[str, Any]:
+        """Return what the program on the host is asked."""
         variables = place_variables(load_contract(self.site.shop.inventory / "contract.yml"), "shop")
-        request = {
+        return {
             "what": what,
             "site": variables["cms_update_site"],
             "probes": variables["cms_update_probes"],
             "run": self.site.run_id,
             "stop": stop,
+            "alone": alone,
         }
-        done = self.python("at_the_host.py", request)
-        dies = stop.startswith(("before ", "after "))
-        assert done.returncode == (DIED if dies else 0), f"{stop}: {done.stdout}{done.stderr}"
-        answer: dict[str, Any] = {} if dies else json.loads(done.stdout)
-        return answer
