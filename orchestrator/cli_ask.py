@@ -128,7 +128,7 @@ def status(settings: Settings, client: str) -> Answer:
 
 def show_status(console: Console, answer: Mapping[str, Any]) -> None:
     """Show how things stand: what needs a person first."""
-    line = ("run", "client", "site", "duty", "began", "last_step")
+    line = ("run", "client", "site", "duty", "began", "last_step", "has_site_until")
     if answer["interrupted"]:
         show_rows(console, "Interrupted", answer["interrupted"], line)
         for client in sorted({run["client"] for run in answer["interrupted"]}):

@@ -145,4 +145,11 @@ def _line(run: RunEntry) -> Answer:
     story = run_story(run)
     keys = ("run", "client", "site", "duty", "state", "outcome", "headline", "message", "began", "ended", "seconds")
     last = run.steps[-1].name if run.steps else None
-    return {**{key: story[key] for key in keys}, "last_step": last, "point": run.point}
+    return {**{key: story[key] for key in keys}, "last_step": last, "has_site_until": _until(run), "point": run.point}
+
+
+def _until(run: RunEntry) -> str | None:
+    """Until when the host has given the site to a run that has not ended, as its first step saw; a step prolongs it."""
+    leases = [step.evidence.get("lease") for step in run.steps if step.name == "preflight"]
+    found = leases[-1].get("expires") if leases and isinstance(leases[-1], dict) and not run.outcome else None
+    return str(found) if found else None

@@ -213,7 +213,7 @@ class Site:
 
     def recorded(self, run: str) -> RunEntry:
         """Return what the ledger has of a run that `upkeep` carried out."""
-        ledger = open_ledger(str(self.folder / "state" / "ledger.sqlite"))
+        ledger = open_ledger(f"sqlite:///{self.folder / 'state' / 'ledger.sqlite'}")
         try:
             entry = ledger.run(run)
         finally:

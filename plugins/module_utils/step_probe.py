@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import baseline, restoration, run_state, way_back
-from .lease import read, utc
+from .lease import read, seen
 from .site import Site
 from .task import Asked, Stop
 
@@ -29,7 +29,7 @@ def preflight(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         taken["host_went_back"] = reports
     lease = read(site)
     if lease:
-        taken["lease"] = {"run": lease["run"], "expires": utc(float(str(lease["expires"])))}
+        taken["lease"] = seen(lease)
     _must_be_healthy(asked, taken)
     if not asked.check_mode:
         taken["refusals"] = baseline.refusals(site, run, taken)

@@ -58,8 +58,11 @@ def carry_out(
     *,
     wait: float,
     keep_lease: bool,
+    truth: bool = False,
 ) -> None:
     """Take the lease, waiting up to `wait` seconds for it, do the work, and end the module with outcome and evidence.
+
+    `truth`: the step only asks for what became of its run and puts that right; see lease.hold().
 
     `work` returns {outcome, msg, evidence}. In check mode the lease is not taken: looking leaves no trace.
     """
@@ -72,9 +75,11 @@ def carry_out(
         if module.check_mode:
             result = work(asked, site, run)
         else:
-            with hold(site, run, keep=keep_lease, wait=wait):
+            with hold(site, run, keep=keep_lease, wait=wait, truth=truth):
                 result = work(asked, site, run)
     except LeaseBusy as error:
+        if error.holder:
+            evidence["held_by"] = error.holder
         ended = {"msg": str(error), "outcome": "busy", "evidence": evidence, "changed": False}
         module.fail_json(**printable(ended))
     except Stop as stop:

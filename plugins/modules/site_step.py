@@ -207,6 +207,8 @@ STEPS = {
     "recover": recover,
 }
 ENDS = ("release", "recover")
+# These only put right what their own run has left, also when another one has had the site since.
+ASK_FOR_THE_TRUTH = ("back", "recover")
 # A task that lost its connection may still be at work on the host, or the host itself on its way back: wait for it to end
 # before asking how far it came.
 PATIENCE_SECONDS = {"promote": 10.0, "back": 120.0, "release": 10.0, "recover": 120.0}
@@ -269,6 +271,7 @@ def main() -> None:
         STEPS[step],
         wait=PATIENCE_SECONDS.get(step, 0.0),
         keep_lease=module.params["keep_lease"] and step not in ENDS,
+        truth=step in ASK_FOR_THE_TRUTH,
     )
 
 

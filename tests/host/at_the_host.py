@@ -71,7 +71,7 @@ def main() -> None:
         die_at(request["stop"], Path(site.run_folder(run), ARMED), alone=request["alone"])
     answer: dict[str, Any]
     try:
-        with lease.hold(site, run, keep=True, wait=30):
+        with lease.hold(site, run, keep=True, wait=30, truth=request["what"] == "recover"):
             opened = promotion.opened_promotion(site, run, request["probes"])
             answer = {
                 "outcome": "done",

@@ -82,7 +82,7 @@ def test_another_run_is_told_who_has_the_site_and_touches_nothing(site: Site) ->
         pass
     before = lease.read(site)
 
-    with pytest.raises(lease.LeaseBusy, match=f"run {RUN} has this site until 20.*Z; nothing was touched"):
+    with pytest.raises(lease.LeaseBusy, match=f"run {RUN} has this site until 20.*Z, since 20.*Z; nothing was touched"):
         lease.hold(site, OTHER_RUN, keep=True).__enter__()
     assert lease.read(site) == before
     assert not Path(site.run_folder(OTHER_RUN)).exists()
@@ -108,6 +108,46 @@ def test_an_expired_lease_binds_nobody(site: Site) -> None:
         assert lease.read(site)["run"] == OTHER_RUN
     assert not lease.release(site, RUN)
     assert lease.read(site)["run"] == OTHER_RUN
+
+
+def test_a_run_that_was_overtaken_is_refused_whatever_it_wants(site: Site) -> None:
+    with lease.hold(site, RUN, keep=True) as first:
+        pass
+    age(site, lease.LEASE_SECONDS + 1)
+    with lease.hold(site, OTHER_RUN, keep=True) as second:
+        pass
+    assert (first["token"], second["token"]) == (1, 2)
+    # Whether the other one still has the site or has given it back.
+    with pytest.raises(lease.LeaseBusy, match=f"run {OTHER_RUN} has this site until"):
+        lease.hold(site, RUN, keep=True).__enter__()
+    assert lease.release(site, OTHER_RUN)
+
+    with pytest.raises(
+        lease.LeaseBusy, match=f"run {OTHER_RUN} took this site at 20.*token 2, this run's is 1"
+    ) as busy:
+        lease.hold(site, RUN, keep=True).__enter__()
+
+    assert busy.value.holder["run"] == OTHER_RUN
+    assert lease.read(site) == {}
+    # It may still ask what became of it, and then nobody else is the newest.
+    with lease.hold(site, RUN, keep=True, truth=True) as third:
+        assert third["token"] == 3
+    lease.release(site, RUN)
+    with pytest.raises(lease.LeaseBusy, match=f"run {RUN} took this site at"):
+        lease.hold(site, OTHER_RUN, keep=True).__enter__()
+
+
+def test_a_token_is_kept_by_its_run_and_never_given_twice(site: Site) -> None:
+    given = []
+    for number in range(lease.REMEMBERED + 3):
+        run = f"20261122T020000Z-{number:08x}"
+        with lease.hold(site, run, keep=True) as held:
+            given.append(held["token"])
+        age(site, lease.LEASE_SECONDS + 1)
+        with lease.hold(site, run, keep=False) as again:
+            assert again["token"] == held["token"]
+    assert given == list(range(1, lease.REMEMBERED + 4))
+    assert len(lease.tokens(site)["runs"]) == lease.REMEMBERED
 
 
 def test_a_lease_of_the_same_run_does_not_let_two_modules_work_at_once(site: Site) -> None:
