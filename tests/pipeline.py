@@ -368,7 +368,11 @@ def kill_modules(host: Host, *, alone: bool = False, number: int = signal.SIGKIL
     The host's own way back gets it before them, unless they die `alone`.
     """
     killed = []
-    ours = [(OWN_WAY_BACK not in words, process) for process, words in processes_of_ours(host) if "python" in words]
+    ours = [
+        (OWN_WAY_BACK not in words, process)
+        for process, words in processes_of_ours(host)
+        if "python" in words.partition(" ")[0]
+    ]
     for is_module, process in sorted(ours):
         if is_module or not alone:
             with suppress(ProcessLookupError):

@@ -291,8 +291,6 @@ def promote(promotion: Promotion, deadline: float = DEADLINE_SECONDS) -> dict[st
 def _refuse(promotion: Promotion) -> None:
     """Raise Stop when this promotion must not begin."""
     client = promotion.site.client
-    if promotion.begun:
-        raise Stop("refused", f"This promotion was interrupted in the middle. Type: upkeep run --resume {client}")
     if not promotion.baseline:
         raise Stop("refused", f"This run has no baseline. Production was not touched. Type: upkeep run {client}")
     if promotion.baseline.get("refusals"):

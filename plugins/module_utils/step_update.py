@@ -39,9 +39,10 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     if journal.get("state") == "confirmed":
         return {"evidence": journal["evidence"], "changed": False, "msg": "this run was promoted already"}
     opened = promotion.opened_promotion(site, run, asked.options["probes"])
-    if journal.get("state") == "back":
+    if journal.get("state") in (*BEGUN, "back"):
+        # Whatever ended it: a second try would not be what anybody asked for.
         evidence = way_back.recover(opened)
-        raise Stop("put-back", f"This run was put back already: {'; '.join(evidence['broken'])[:300]}", evidence)
+        raise Stop("put-back", f"This promotion was put back: {'; '.join(evidence['broken'])[:300]}", evidence)
     evidence = promotion.promote(opened, asked.options["deadline"])
     return {"evidence": evidence, "diff": {"before": evidence["before"], "after": evidence["after"]}}
 

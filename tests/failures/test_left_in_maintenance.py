@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.pipeline import WHOLE, Site, struck
+from tests.staged import STAGED
 
 pytestmark = pytest.mark.root
 
@@ -21,16 +24,15 @@ def test_left_in_maintenance_after_success_and_after_failure(site: Site) -> None
     site.serves("1.1")
 
 
-@pytest.mark.parametrize("moment", ["frozen", "exchanged"])
-def test_left_in_maintenance_by_kill_9(site: Site, moment: str) -> None:
+def test_left_in_maintenance_by_kill_9(site: Site) -> None:
     site.offer(lab_banner="1.1", lab_alpha="1.1")
     before = site.state()
-    site.run("preflight", "stage", "rehearse")
+    assert site.run(*STAGED)["rehearse"].outcome == "done"
 
-    with struck(site, moment):
+    # All that works on the host dies: the next who asks puts it right.
+    with struck(site, "frozen"):
         promoted = site.run("promote")["promote"]
-
-    assert promoted.outcome == "silent"
+    assert promoted.outcome == "silent", promoted
     left = site.get()
     assert (left.status, left.headers.get("Retry-After")) == (503, "10")
     recovered = site.run("recover")["recover"]
@@ -38,6 +40,25 @@ def test_left_in_maintenance_by_kill_9(site: Site, moment: str) -> None:
     assert recovered.evidence["state"] == "put-back"
     assert before.differences(site.state()) == []
     site.serves("1.0")
+    site.tidy()
+
+    # The module alone dies: the host puts it right itself.
+    assert site.run(*STAGED)["rehearse"].outcome == "done"
+    with struck(site, "exchanged", alone=True):
+        promoted = site.run("promote")["promote"]
+    assert promoted.outcome == "silent", promoted
+    until = time.monotonic() + 30
+    while (site.root / ".maintenance").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert before.differences(site.state()) == []
+    site.serves("1.0")
+
+    # A controller that never asks about that run is told by the next one's preflight.
+    lost, site.run_id = site.run_id, ""
+    (site.workshop / "lease.json").unlink()
+    (told,) = site.run("preflight")["preflight"].evidence["host_went_back"]
+    assert (told["run"], told["why"], told["tree_back"]) == (lost, "the promotion ended without a word", True)
+    assert site.run("release")["release"].outcome == "done"
     site.tidy()
 
 
