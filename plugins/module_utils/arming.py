@@ -29,6 +29,7 @@ from .task import Stop
 from .web import is_this_host
 
 PROGRAM = "own_way_back.py"
+LOG = "own_way_back.log"
 # So long may Python take to start on a busy host.
 READY_SECONDS = 15.0
 LINGER = "/var/lib/systemd/linger"
@@ -102,8 +103,9 @@ def arm(
         write_whole(path, text)
     # Isolated: nothing of the site's, the session's or ours is in its way.
     command = [sys.executable, "-I", "-S", os.path.join(folder, PROGRAM), f"{seconds:g}"]
-    systemd = _systemd(run)
-    with open(os.path.join(folder, "own_way_back.log"), "ab") as log:
+    said = os.path.join(folder, LOG)
+    systemd = _systemd(run, said)
+    with open(said, "ab") as log:
         started = subprocess.Popen(
             [*systemd, *command],
             stdin=subprocess.DEVNULL,
@@ -118,7 +120,7 @@ def arm(
     return Armed(folder, "systemd" if systemd else "itself")
 
 
-def _systemd(run: str) -> list[str]:
+def _systemd(run: str, said: str) -> list[str]:
     """Return the command that makes a program a service of the owner's, where that outlives the session."""
     try:
         owner = pwd.getpwuid(os.getuid()).pw_name
@@ -128,4 +130,5 @@ def _systemd(run: str) -> list[str]:
     socket = f"/run/user/{os.getuid()}/systemd/private"
     if not program or not os.path.exists(os.path.join(LINGER, owner)) or not os.path.exists(socket):
         return []
-    return [program, "--user", "--quiet", "--collect", f"--unit=upkeep-way-back-{run}", "--"]
+    unit = [f"--unit=upkeep-way-back-{run}", f"--property=StandardError=append:{said}"]
+    return [program, "--user", "--quiet", "--collect", *unit, "--"]

@@ -141,7 +141,8 @@ def exchange(one: str, other: str) -> None:
     try:
         own_way_back.exchange(one, other)
     except OSError as error:
-        raise TreeError(f"the trees cannot be exchanged: {error.strerror or error}") from error
+        told = f"the trees cannot be exchanged: {error.strerror}" if error.errno else str(error)
+        raise TreeError(told) from error
 
 
 def can_exchange(folder: str) -> str:

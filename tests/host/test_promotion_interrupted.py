@@ -9,10 +9,13 @@ import pytest
 
 from tests.host.written import assert_written, write_meanwhile
 from tests.lab import Lab
+from tests.lab.hosts import USERS
+from tests.lab.processes import wait_for
 from tests.staged import Staged, staged
 
 pytestmark = pytest.mark.root
 
+SYSTEMD = f"/run/user/{USERS['shop']}/systemd/private"
 # Good in staging, and dies in production, where PHP's memory is small.
 BAD_IN_PRODUCTION = "2.12"
 
@@ -82,6 +85,21 @@ def test_a_promotion_that_dies_alone_is_put_back_by_the_host(ready: Staged, subt
                 assert recovered["host"]["opcodes"] == "emptied"
                 assert 0 < recovered["broken_seconds"] < 10
             ready.again()
+
+
+def test_where_the_owner_may_linger_systemd_keeps_the_way_back(ready: Staged) -> None:
+    host = ready.site.host
+    host.run(["loginctl", "enable-linger", "shop"], check=True)
+    try:
+        wait_for("the owner's systemd", lambda: host.run(["test", "-S", SYSTEMD]).returncode == 0, 20)
+        ready.host.ask("promote", stop="after tree.exchange", alone=True)
+        ready.until_nothing_works()
+        assert ready.journal()["state"] == "back", (ready.folder / "own_way_back.log").read_text()
+        ready.again()
+        assert ready.host.ask("promote")["armed"] == {"kept_by": "systemd", "deadline": 900}
+    finally:
+        host.run(["loginctl", "disable-linger", "shop"], check=True)
+    ready.again()
 
 
 def test_a_way_back_that_dies_at_any_moment_is_taken_up_again(ready: Staged, subtests: pytest.Subtests) -> None:

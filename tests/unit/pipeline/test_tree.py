@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import stat
 import tempfile
 import threading
@@ -211,7 +212,7 @@ def test_an_exchange_with_nothing_is_refused_and_changes_nothing(tmp_path: Path)
 
 def test_where_no_exchange_is_known_it_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tree.can_exchange(str(tmp_path)) == ""
-    monkeypatch.setattr(tree.platform, "machine", lambda: "vax")
+    monkeypatch.setattr(platform, "machine", lambda: "vax")
 
     assert tree.can_exchange(str(tmp_path)) == "no atomic exchange is known for a vax machine"
     assert list(tmp_path.iterdir()) == []
