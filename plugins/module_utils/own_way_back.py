@@ -321,7 +321,7 @@ def _ask(folder: str, root: str, web: dict[str, Any]) -> bool:
     try:
         with _placed(folder, root, name), contextlib.closing(http.client.HTTPConnection(web["host"])) as connection:
             connection.sock = _connected(web)
-            connection.request("GET", f"/{name}.php?reset=1", headers=headers)
+            connection.request("GET", f"/{name}.php?do=reset", headers=headers)
             return bool(json.loads(connection.getresponse().read()).get("reset"))
     except (OSError, ValueError, AttributeError, http.client.HTTPException):
         return False

@@ -104,6 +104,7 @@ def recover(promotion: Promotion) -> dict[str, Any]:
         freeze.thaw(promotion.site.root)
         return {**journal.get("evidence", {}), "state": "finished"}
     if not promotion.begun and state != "back":
+        promotion.database.drop(promotion.database.ours(PUT_ASIDE))
         if freeze.thaw(promotion.site.root):
             return {"state": "put-back"}
         return {"state": "untouched"}

@@ -22,8 +22,8 @@ import pytest
 from plugins.module_utils.own_way_back import BEGUN
 from tests.host.interrupted import Interrupted
 from tests.lab import Lab
-from tests.pipeline import OWN_WAY_BACK, State, processes_of_ours
-from tests.staged import Staged, staged
+from tests.pipeline import OWN_WAY_BACK, processes_of_ours
+from tests.staged import Staged, staged, whole
 
 pytestmark = pytest.mark.root
 
@@ -70,12 +70,6 @@ def strike(ready: Staged, connection: subprocess.Popen[bytes], victim: str) -> i
                 os.kill(number, signal.SIGKILL)
                 killed += 1
     return killed
-
-
-def whole(state: State) -> State:
-    """Return a state without the copies of tables, which are there until the run is released."""
-    tables = {name: rows for name, rows in state.tables.items() if not name.startswith("upkeep_aside_")}
-    return State(state.paths, tables)
 
 
 def test_killed_at_any_moment(ready: Staged) -> None:
