@@ -14,11 +14,8 @@ from . import dump, tree
 from .database import Database
 from .dump_files import DumpFile
 from .dump_stream import BLOCK, DEFINITIONS, SEQUENCES, TABLE, Reader, StreamError, split
+from .engine import LoadError
 from .points import PointError, dump_files
-
-
-class LoadError(Exception):
-    """The dump cannot be put in the place of production's tables."""
 
 
 @dataclass(frozen=True)

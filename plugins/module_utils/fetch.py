@@ -8,6 +8,7 @@ import re
 from typing import Any, Mapping
 
 from . import dump, dump_load, tree
+from .engine import MARIADB
 from .parts import Part
 from .restic import Listing, Node, Repository
 from .site import Site
@@ -38,7 +39,8 @@ def refusals(site: Site, manifest: dict[str, Any], part: Part) -> list[str]:
         found.append(f"{site.root} is a filesystem of its own, so its tree cannot be exchanged")
     needed = manifest["files"]["bytes"] if part.files else 0
     if part.database:
-        found += dump_load.refusals(manifest["dump"], part.tables)
+        if manifest["dump"].get("engine", MARIADB) == MARIADB:
+            found += dump_load.refusals(manifest["dump"], part.tables)
         needed += dump_load.needed(manifest["dump"], part.tables)
     return found + _no_room(site, needed)
 
