@@ -270,7 +270,8 @@ def _staging() -> Schema:
         {
             "port": _number("The port on 127.0.0.1 at which the copy answers.", 8081, 1024, 65535),
             "database": _word(
-                "The database of the copy. It exists already, and everything in it is thrown away.",
+                "The database of the copy. It exists already, and everything in it is thrown away. MariaDB and MySQL only: "
+                "with SQLite or PostgreSQL nothing is ever put into it, and any name will do.",
                 "shop_staging",
                 pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$",
                 allowed="letters, digits, '_' and '-', at most 64",

@@ -4,7 +4,11 @@
 #   bash postgresql.sh PASSWORD < notes.php
 set -eu
 password=$1
-programs=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin | sort -V | tail -1)
+programs=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -1)
+if [ -z "$programs" ]; then
+    echo 'There is no PostgreSQL on this machine. Type: tests/lab/requirements.sh' >&2
+    exit 1
+fi
 data=/var/lib/postgresql/lab socket=/run/postgresql
 
 cat >/srv/shop/notes.php
