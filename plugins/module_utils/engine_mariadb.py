@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 from . import dump, dump_load, table_switch
 from .database import PUT_ASIDE, PUT_AWAY, Database
@@ -65,9 +65,7 @@ class MariaDb:
         if strange:
             raise LoadError(f"table {strange[0]} is not one of this site, whose tables begin with {self._prefix}")
         self._refuse_ties(self.database, tables)
-        watched = table_switch.watched(self.database, tables)
-        if watched:
-            raise LoadError(f"table {watched[0]} has a trigger, which would not come back with it")
+        self._refuse_triggers(wanted, tables)
         try:
             rows = dump_load.load(
                 self.incoming,
@@ -121,6 +119,27 @@ class MariaDb:
     def left(self) -> list[str]:
         """Return the tables that are loaded and were not put in place, because they are not this site's."""
         return self.incoming.tables()
+
+    def _refuse_triggers(self, wanted: Mapping[str, Any], tables: Sequence[str]) -> None:
+        """Raise LoadError when a trigger of today could not be made again on the table that comes, or one of then is lost."""
+        there = self.database.tables()
+        gone = [table for table in tables if table not in there and table in wanted.get("triggers", ())]
+        if gone:
+            raise LoadError(f"table {gone[0]} is gone today and had a trigger, which would not come back with it")
+        held = table_switch.triggers(self.database, list(tables) or there)
+        account = self.database.query("SELECT CURRENT_USER()")[0][0]
+        foreign = [each for each in held if each["definer"] != account]
+        if foreign:
+            raise LoadError(
+                f"the trigger {foreign[0]['name']} was made by {foreign[0]['definer']}, and {account} cannot make it again"
+            )
+        foreign = [each for each in held if not (each["characters"].startswith("utf8") or each["statement"].isascii())]
+        if foreign:
+            raise LoadError(
+                f"the trigger {foreign[0]['name']} is written in {foreign[0]['characters']}: make it again in utf8mb4"
+            )
+        if held:
+            table_switch.try_trigger(self.incoming)
 
     def _refuse_ties(self, database: Database, asked: Sequence[str]) -> None:
         """Raise LoadError when foreign keys tie what is switched to what stays."""
