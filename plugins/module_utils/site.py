@@ -96,7 +96,7 @@ class Site:
             error_log=str(given.get("error_log") or ""),
             staging_port=int(staging["port"]),
             staging_database=str(staging["database"]),
-            cms=str(given["cms"]),
+            cms=str(given.get("cms") or "wordpress"),
             database=dict(given.get("database") or {}),  # type: ignore[call-overload]
             database_password=database_password,
         )

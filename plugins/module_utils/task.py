@@ -68,7 +68,7 @@ def carry_out(
     asked = Asked(module.params, module.check_mode, module.warn)
     evidence: dict[str, Any] = {"step": step}
     try:
-        site = Site.from_parameters(module.params["site"], module.params["database_password"])
+        site = Site.from_parameters(module.params["site"], module.params.get("database_password") or "")
         site.run_folder(run)
         if module.check_mode:
             result = work(asked, site, run)
