@@ -6,11 +6,9 @@ from __future__ import annotations
 import contextlib
 import os
 
-from . import freeze, tree
-from .baseline import opened_site
-from .database import PUT_ASIDE, PUT_AWAY
+from . import cms, freeze, site_database, tree
 from .site import RUN_ID, Site
-from .staging import opened_staging, stop_server
+from .staging import stop_server
 from .task import KNOWN_ERRORS
 
 
@@ -23,13 +21,8 @@ def clean_up(site: Site, run: str) -> list[str]:
         stop_server(os.path.join(site.workshop, name, "staging"))
     removed = []
     with contextlib.suppress(*KNOWN_ERRORS):
-        configuration, database = opened_site(site, run)
-        copies = [*database.ours(PUT_ASIDE), *database.ours(PUT_AWAY)]
-        database.drop(copies)
-        removed += ["table " + name for name in copies]
-        staging = opened_staging(site, run, configuration)
-        if staging.database.leave():
-            removed.append("staging database " + staging.database.name)
+        folder = site.run_folder(run)
+        removed += site_database.opened(site, cms.configuration(site, folder), folder).tidy()
     removed += freeze.sweep(site.root)
     # A snapshot that was killed may have left its dump: all of the database, in the clear.
     tree.remove(os.path.join(site.workshop, "dump"))

@@ -120,6 +120,12 @@ options:
   password:
     description: For V(snapshot), V(restore) and V(drill), the password of the restic repository.
     type: str
+  database_password:
+    description:
+      - Password of the database that the contract declares for a site that is not WordPress.
+      - It lies in the run's folder, for its owner alone, while the step is at work.
+    type: str
+    default: ""
   create_bucket:
     description: For V(snapshot), whether a missing bucket may be made.
     type: bool
@@ -251,6 +257,7 @@ def main() -> None:
             "access_key": {"type": "str", "default": "", "no_log": True},
             "secret_key": {"type": "str", "default": "", "no_log": True},
             "password": {"type": "str", "no_log": True},
+            "database_password": {"type": "str", "default": "", "no_log": True},
             "create_bucket": {"type": "bool", "default": True},
             "deadline": {"type": "int", "default": DEADLINE_SECONDS},
             "timeout": {"type": "int", "default": 5400},

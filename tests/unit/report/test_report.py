@@ -235,6 +235,11 @@ def test_a_drill_is_told_beside_what_was_promised() -> None:
         "point": ID, "recovery_seconds": 95.0, "data_age_seconds": 100_000, "rto_hours": 4, "rpo_hours": 48, "missed": [],
     }  # fmt: skip
     assert story["meaning"].endswith("made a healthy site. Production was not touched.")
+    loaded = {
+        **DRILL,
+        "verdict": {"healthy": True, "reasons": [], "probes": [], "not_tried": "its functions were not tried"},
+    }
+    assert "Its functions were not tried" in run_story(run_entry({"drill": loaded}, duty="drill"))["meaning"]
     late = run_story(run_entry({"drill": DRILL}, duty="drill", promised=PROMISED))
     assert late["drill"]["missed"] == ["the age of its data was 27.8 hours, and 24 are promised"]
     bad = run_story(
