@@ -63,7 +63,11 @@ class AskedPart(StrEnum):
 
 RestoredSite = Annotated[str, typer.Option("--site", metavar="SITE", help="The site to restore.")]
 RestoredPoint = Annotated[
-    str, typer.Option("--point", metavar="ID", help="The restore point, as `upkeep points` shows it.")
+    str,
+    typer.Option("--point", metavar="ID|newest", help="The restore point, as `upkeep points` shows it."),
+]
+To = Annotated[
+    str, typer.Option("--to", metavar="HOST", help="Onto this host, which has no site yet.", show_default=False)
 ]
 AskOnly = Annotated[AskedPart | None, typer.Option("--only", help="Only the files, or only the database.")]
 Tables = Annotated[list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table. May be repeated.")]

@@ -246,7 +246,8 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
 
 def drill_rows(drill: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Say what a drill has measured, beside what was promised."""
-    rows = [("drilled", safe(drill["point"]))]
+    where = f" on {drill['host']}" if drill.get("host") else ""
+    rows = [("recovered" if where else "drilled", safe(drill["point"]) + where)]
     for title, seconds, promise in (
         ("recovered in", "recovery_seconds", "rto"),
         ("age of its data", "data_age_seconds", "rpo"),

@@ -31,10 +31,16 @@ DONE_MEANINGS = {
     "update": "Production got what its copy had proved.",
     "restore": "The restore point is in the place of production.",
     "drill": "A restore point was brought back in a scratch place and made a healthy site. Production was not touched.",
+    "rebuild": "The restore point is a site on another host and was seen well there.",
 }
 DRILL_MEANINGS = {
     "refused": "There was no drill. Production was not touched.",
     "unhealthy": "The site cannot be recovered from this restore point. Production was not touched; an incident was opened.",
+}
+REBUILD_MEANINGS = {
+    "refused": "There is no site on that host: nothing was restored and nothing is left there.",
+    "put-back": "The recovery did not come to its end. What it had brought to that host was removed again.",
+    "unhealthy": "The site is on that host and is not well there. It was left for a person to look at.",
 }
 OPEN_MEANING = "The run did not come to its end. What is true is known on the host only: upkeep run --resume."
 RUNNING_MEANING = "The run is under way."
@@ -103,13 +109,15 @@ def _meaning(run: RunEntry) -> str:
         return "The run was interrupted before production was touched."
     if run.duty == "drill" and run.outcome in DRILL_MEANINGS:
         return DRILL_MEANINGS[run.outcome]
+    if run.duty == "rebuild" and run.outcome in REBUILD_MEANINGS:
+        return REBUILD_MEANINGS[run.outcome]
     if run.outcome == "done" and (part := _part(run)):
         return (
             f"A part of the restore point is in the place of production: {part}. All else stayed as it was."
             + _seen_well(run)
         )
     if run.outcome == "done":
-        return DONE_MEANINGS[run.duty] + _seen_well(run)
+        return DONE_MEANINGS[run.duty] + (_seen_well(run) if run.duty != "rebuild" else "")
     if run.outcome == "put-back":
         return MEANINGS["put-back"] + _seen_well(run)
     return MEANINGS.get(run.outcome, RUNNING_MEANING if run.state == RUNNING else OPEN_MEANING)
@@ -147,11 +155,12 @@ def _point(run: RunEntry) -> Story | None:
 
 
 def _drill(run: RunEntry) -> Story | None:
-    evidence = _evidence(run, "drill")
+    evidence = _evidence(run, "drill") or _evidence(run, "rebuild")
     if not evidence.get("point"):
         return None
     return {
         "point": str(evidence["point"]),
+        "host": run.host if run.variables.get("upkeep_to") else None,
         "recovery_seconds": _number(evidence.get("recovery_seconds")),
         "data_age_seconds": _number(evidence.get("data_age_seconds")),
         "rto_hours": _number(run.promised.get("rto_hours")),
@@ -215,6 +224,8 @@ def _verdicts(run: RunEntry) -> list[Story]:
         ("back", "back_verdict", "production, put back"),
         ("restore", "verdict", "production, restored"),
         ("drill", "verdict", "scratch place, recovered"),
+        ("rebuild", "verdict", "another host, recovered"),
+        ("recover", "verdict", "another host, recovered"),
         ("recover", "back_verdict", "production, put back"),
     ):
         verdict = _mapping(_evidence(run, name).get(key))
@@ -224,7 +235,7 @@ def _verdicts(run: RunEntry) -> list[Story]:
         told.append(
             {
                 "where": where,
-                "after": name not in ("preflight", "stage", "rehearse", "drill"),
+                "after": name not in ("preflight", "stage", "rehearse", "drill", "rebuild"),
                 "healthy": verdict["healthy"] is True,
                 "reasons": [str(reason) for reason in _list(verdict.get("reasons"))],
                 "probes": len(probes),

@@ -30,7 +30,8 @@ def clean_up(site: Site, run: str) -> list[str]:
         staging = opened_staging(site, run, configuration)
         if staging.database.leave():
             removed.append("staging database " + staging.database.name)
-    removed += freeze.sweep(site.root)
+    if os.path.isdir(site.root):
+        removed += freeze.sweep(site.root)
     # A snapshot that was killed may have left its dump: all of the database, in the clear.
     tree.remove(os.path.join(site.workshop, "dump"))
     for name in sorted(os.listdir(site.workshop)):

@@ -11,10 +11,9 @@ import contextlib
 import os
 import shutil
 import time
-from calendar import timegm
 from typing import Any, Iterator
 
-from . import dump, fetch, promotion, restic, restoration, staging, tree, wordpress_php
+from . import dump, fetch, promotion, recovery, restic, restoration, staging, tree, wordpress_php
 from .database import DatabaseError
 from .fetch import RestoreError
 from .lease import write_whole
@@ -75,7 +74,7 @@ def _failed(point: str, reason: str) -> str:
 def _recovered(site: Site, run: str, given: dict[str, Any], repository: Repository) -> dict[str, Any]:
     """Recover in the scratch place and return what was seen, with the seconds that it took. Nothing of it is left."""
     manifest = given["manifest"]
-    evidence: dict[str, Any] = {"data_age_seconds": round(time.time() - _moment(str(manifest["taken"])))}
+    evidence: dict[str, Any] = {"data_age_seconds": recovery.age(manifest)}
     started = time.monotonic()
     with _destroyed_afterwards(site, run):
         listing = fetch.fetch(site, run, manifest, Part(), repository, timeout=given["timeout"])
@@ -108,21 +107,9 @@ def _prove(copy: Staging) -> None:
 
 def _compare_rows(opened: Restoration, manifest: dict[str, Any]) -> None:
     """Raise RestoreError when a table has another number of rows than when the restore point was taken."""
-    other = other_rows(manifest["dump"]["tables"], dump.count_rows(opened.incoming, opened.incoming.tables()))
+    other = recovery.other_rows(manifest["dump"]["tables"], dump.count_rows(opened.incoming, opened.incoming.tables()))
     if other:
         raise RestoreError("; ".join(other[:5]))
-
-
-def other_rows(wanted: dict[str, Any], counted: dict[str, int]) -> list[str]:
-    """Return the tables that have not as many rows as a manifest says; one whose rows it does not count has to be there."""
-    found = []
-    for table, told in sorted(wanted.items()):
-        rows = told.get("rows") if isinstance(told, dict) else None
-        if table not in counted:
-            found.append(f"{table} did not come back")
-        elif rows is not None and counted[table] != rows:
-            found.append(f"{table} has {counted[table]} rows, not {rows}")
-    return found
 
 
 def _make_servable(opened: Restoration, copy: Staging) -> None:
@@ -148,8 +135,3 @@ def _destroyed_afterwards(site: Site, run: str) -> Iterator[None]:
         staging.stop_server(folder)
         tree.remove(folder)
         tree.remove(fetch.restored_folder(site, run))
-
-
-def _moment(text: str) -> int:
-    # In UTC, and whole seconds are enough.
-    return timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))

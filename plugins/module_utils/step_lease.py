@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import promotion, restoration, run_state
+from . import promotion, restoration, run_state, step_rebuild
 from .clean_up import clean_up
 from .lease import read
 from .site import Site
@@ -26,6 +26,8 @@ def recover(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         evidence = promotion.recover(promotion.opened_promotion(site, run, asked.options["probes"]))
     elif run_state.load(site, run, restoration.STATE):
         evidence = restoration.recover(restoration.opened_restoration(site, run, {}, asked.options["probes"]))
+    elif run_state.load(site, run, step_rebuild.STATE):
+        evidence = step_rebuild.recover(site, run, asked.options["probes"])
     else:
         evidence = {"state": "untouched"}
     return _end(site, run, evidence)

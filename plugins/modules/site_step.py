@@ -32,10 +32,13 @@ options:
       - V(drill) brings files and dump to the host as V(restore) does, serves them as V(stage) serves a copy, counts the rows,
         carries out the probes, and removes all of it. It returns how many seconds that took and how old the data are. A
         restore point that does not make a healthy site fails the task; production is only read.
+      - V(rebuild) makes a site out of a restore point on a host that has none, and probes it there. A document root or a
+        database that is not empty, a web server that does not serve the root, too little room fail the task, and nothing is
+        left behind.
       - V(release) ends a run. It removes what the run left on the host and gives the lease back.
       - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
     type: str
-    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, release, recover]
+    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, rebuild, release, recover]
     required: true
   run:
     description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
@@ -71,7 +74,7 @@ options:
     description: For V(snapshot), the id of the restore point, named before it is taken.
     type: str
   manifest:
-    description: For V(restore) and V(drill), the manifest of the restore point.
+    description: For V(restore), V(drill) and V(rebuild), the manifest of the restore point.
     type: dict
   only:
     description: For V(restore), whether V(all) of the restore point comes back, its V(files) or its V(database).
@@ -97,7 +100,7 @@ options:
     type: bool
     default: false
   store:
-    description: For V(snapshot), V(restore) and V(drill), where the restore points lie.
+    description: For V(snapshot), V(restore), V(drill) and V(rebuild), where the restore points lie.
     type: dict
     suboptions:
       endpoint: {description: URL of the S3 service., type: str, required: true}
@@ -118,8 +121,21 @@ options:
     type: str
     default: ""
   password:
-    description: For V(snapshot), V(restore) and V(drill), the password of the restic repository.
+    description: For V(snapshot), V(restore), V(drill) and V(rebuild), the password of the restic repository.
     type: str
+  database:
+    description:
+      - For V(rebuild), what of the site's database is another on this host than the restored wp-config.php says, which is
+        changed to say so.
+    type: dict
+    suboptions:
+      name: {description: Name of the database., type: str}
+      user: {description: The site's account., type: str}
+      host: {description: "Host, host and port, or host and socket, as in DB_HOST.", type: str}
+  database_password:
+    description: For V(rebuild), the account's password on this host.
+    type: str
+    default: ""
   create_bucket:
     description: For V(snapshot), whether a missing bucket may be made.
     type: bool
@@ -179,6 +195,7 @@ from ..module_utils.site import SITE_OPTIONS
 from ..module_utils.step_drill import drill
 from ..module_utils.step_lease import recover, release
 from ..module_utils.step_probe import preflight, probe
+from ..module_utils.step_rebuild import rebuild
 from ..module_utils.step_restore import restore
 from ..module_utils.step_snapshot import snapshot
 from ..module_utils.step_staging import stage, unstage
@@ -196,6 +213,7 @@ STEPS = {
     "back": back,
     "restore": restore,
     "drill": drill,
+    "rebuild": rebuild,
     "release": release,
     "recover": recover,
 }
@@ -241,6 +259,8 @@ def main() -> None:
             "access_key": {"type": "str", "default": "", "no_log": True},
             "secret_key": {"type": "str", "default": "", "no_log": True},
             "password": {"type": "str", "no_log": True},
+            "database": {"type": "dict", "options": {name: {"type": "str"} for name in ("name", "user", "host")}},
+            "database_password": {"type": "str", "default": "", "no_log": True},
             "create_bucket": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 5400},
         },
@@ -250,6 +270,7 @@ def main() -> None:
             ("step", "snapshot", ["point", "store", "password"]),
             ("step", "restore", ["manifest", "store", "password"]),
             ("step", "drill", ["manifest", "store", "password"]),
+            ("step", "rebuild", ["manifest", "store", "password"]),
         ],
         supports_check_mode=True,
     )

@@ -388,6 +388,39 @@ def test_a_drill_that_fails_needs_somebody_who_looks_at_the_restore_points(desk:
     assert desk.type("drill", "example", "--point", "latest")[0] == 2
 
 
+SECRETS = "site_snapshot_access_key: a\nsite_snapshot_secret_key: b\nsite_snapshot_password: c\n"
+ELSEWHERE = ("restore", "example", "--site", "shop", "--point", "newest", "--to")
+
+
+def test_a_recovery_on_another_host_begins_with_nothing_and_says_how_the_site_moves_there(desk: Desk) -> None:
+    hosts = desk.inventories / "example" / "hosts.yml"
+    known = json.loads(hosts.read_text())["all"]["hosts"]
+    hosts.write_text(json.dumps({"all": {"hosts": {**known, "fresh": known["shop"]}}}))
+    (desk.inventories / "other").mkdir()
+    (desk.inventories / "other" / "hosts.yml").write_text("all: {hosts: {theirs: {}}}\n")
+    (desk.inventories / "other" / "contract.yml").write_text(SAMPLE.read_text())
+    assert desk.type(*ELSEWHERE, "fresh")[0] == 12
+    (desk.inventories / "example" / "group_vars" / "all").mkdir(parents=True, exist_ok=True)
+    (desk.inventories / "example" / "group_vars" / "all" / "vault.yml").write_text(SECRETS)
+    for host, code, told in (
+        ("frech", 2, "Did you mean 'fresh'?"),
+        ("theirs", 12, "a host of other, another client"),
+        ("fresh --only files", 2, "gets all of a restore point"),
+    ):
+        ended, _, err = desk.type(*ELSEWHERE, *host.split())
+        assert (ended, told in err) == (code, True), err
+    assert desk.type("restore", "example", "--site", "shop", "--point", "newest")[0] == 2
+    assert desk.project.steps() == []
+
+    desk.project.script(rebuild={"evidence": {"point": "20261121T020000Z-0a0b0c0d", "recovery_seconds": 75.0}})
+    code, out, _ = desk.type(*ELSEWHERE, "fresh")
+
+    assert code == 0, out
+    assert desk.project.steps() == ["rebuild", "release"]
+    assert "20261121T020000Z-0a0b0c0d on fresh" in out
+    assert "write `host: fresh` into inventories/example/contract.yml" in out
+
+
 def test_points_says_where_the_missing_keys_belong(desk: Desk) -> None:
     code, _, err = desk.type("points", "example")
     assert code == 12

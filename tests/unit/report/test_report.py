@@ -232,7 +232,8 @@ def test_a_drill_is_told_beside_what_was_promised() -> None:
     good = run_entry({"preflight": {}, "drill": DRILL}, duty="drill", promised={"rto_hours": 4, "rpo_hours": 48})
     story = run_story(good)
     assert story["drill"] == {
-        "point": ID, "recovery_seconds": 95.0, "data_age_seconds": 100_000, "rto_hours": 4, "rpo_hours": 48, "missed": [],
+        "point": ID, "host": None, "recovery_seconds": 95.0, "data_age_seconds": 100_000, "rto_hours": 4, "rpo_hours": 48,
+        "missed": [],
     }  # fmt: skip
     assert story["meaning"].endswith("made a healthy site. Production was not touched.")
     late = run_story(run_entry({"drill": DRILL}, duty="drill", promised=PROMISED))
