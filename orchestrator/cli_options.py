@@ -67,7 +67,13 @@ RestoredPoint = Annotated[
     typer.Option("--point", metavar="ID|newest", help="The restore point, as `upkeep points` shows it."),
 ]
 To = Annotated[
-    str, typer.Option("--to", metavar="HOST", help="Onto this host, which has no site yet.", show_default=False)
+    str,
+    typer.Option(
+        "--to",
+        metavar="HOST|staging",
+        help="Onto this host, which has no site yet; or into the staging place.",
+        show_default=False,
+    ),
 ]
 AskOnly = Annotated[AskedPart | None, typer.Option("--only", help="Only the files, or only the database.")]
 Tables = Annotated[list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table. May be repeated.")]

@@ -15,11 +15,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Program, Sites, Vault
+from orchestrator.cli_restore import check_host
 from orchestrator.cli_run import Settings, carry_out_plan, planned, read_client
 from orchestrator.cli_store import Restic
 from orchestrator.complaint import complain_json
 from orchestrator.errors import Usage
-from orchestrator.plan.plan import ID, Duty
+from orchestrator.plan.plan import ID, Duty, choose_sites
 from orchestrator.results import Answer, worst
 from orchestrator.screen import HEARTBEAT_SECONDS, safe, show_rows
 from orchestrator.verifier import Watch, verify_sites
@@ -38,6 +39,9 @@ Point = Annotated[
 ]
 
 
+On = Annotated[str, typer.Option("--on", metavar="HOST", help="In a scratch place of this host.", show_default=False)]
+
+
 def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
     """Put the commands of this module on the command line.
 
@@ -49,6 +53,7 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         client: Name,
         sites: Sites = None,
         point: Point = NEWEST,
+        on: On = "",
         inventories: Inventories = HERE,
         ledger: LedgerUrl = "",
         vault: Vault = None,
@@ -61,13 +66,18 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         Measures how long a recovery takes and how old its data are, beside what the contract promises. Production is
         only read. Code 12 when the site cannot be recovered from that point.
 
-        Examples: `upkeep drill acme` · `upkeep drill acme --site shop`
+        With `--on HOST` it is another host of hosts.yml, which need not have a site: what is needed of production is then
+        nothing, as in an emergency.
+
+        Examples: `upkeep drill acme` · `upkeep drill acme --site shop` · `upkeep drill acme --on spare-host`
         """
         settings = settings_of(inventories, ledger, as_json, vault, content, program)
         if point != NEWEST and not ID.fullmatch(point):
             raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client}")
         known = read_client(settings, client)
-        end(settings, carry_out_plan(settings, known, planned(settings, known, sites or (), Duty.DRILL, point)))
+        for site in choose_sites(known.contract, sites or ()) if on else ():
+            check_host(settings, known, site, on)
+        end(settings, carry_out_plan(settings, known, planned(settings, known, sites or (), Duty.DRILL, point, to=on)))
 
     @app.command("verify")
     def verify(

@@ -37,7 +37,7 @@ from orchestrator.run.store import KEYS
 
 Make = Callable[..., Settings]
 End = Callable[[Settings, Sequence[Answer]], None]
-NEWEST = "newest"
+NEWEST, STAGING = "newest", "staging"
 NEEDED = (*KEYS, "site_snapshot_password")
 
 
@@ -51,8 +51,9 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
     def restore(
         client: Name,
         site: RestoredSite,
-        point: RestoredPoint,
+        point: RestoredPoint = "",
         to: To = "",
+        remove: Annotated[bool, typer.Option("--remove", help="With --to staging: take away what lies there.")] = False,
         only: AskOnly = None,
         tables: Tables = None,
         paths: Paths = None,
@@ -71,13 +72,18 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         stays as it is.
 
         With `--to HOST` the site is made anew on a host of hosts.yml that has none yet. Only the store, the contract and
-        the vault are needed for that: production may be gone.
+        the vault are needed for that: production may be gone. With `--to staging` it is served in the staging place of
+        its own host, where it can talk to nobody, until `--remove`, an update or a drill needs the place.
 
         Examples: `upkeep restore acme --site shop --point 20261122T020000Z-1f0c9a2b` · the same with `--only files` ·
         `--table wp_posts --table wp_postmeta` · `--path wp-content/uploads/2026/11` ·
-        `upkeep restore acme --site shop --point newest --to new-host`
+        `upkeep restore acme --site shop --point newest --to new-host` ·
+        `upkeep restore acme --site shop --point newest --to staging`
         """
         settings = settings_of(inventories, ledger, as_json, vault, content, program)
+        if remove:
+            end(settings, carry_out_plan(settings, *_removal(settings, client, site, point, to)))
+            return
         if not ID.fullmatch(point) and not (to and point == NEWEST):
             raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client} --site {site}")
         known = read_client(settings, client)
@@ -94,14 +100,26 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
 
 
 def elsewhere(settings: Settings, client: Client, site: str, point: str, part: Part, to: str) -> Plan:
-    """Plan a recovery on another host. Raises Usage or Refused for a host, or a part, that cannot be meant."""
+    """Plan a recovery on another host, or in the staging place. Raises Usage or Refused for a host, or a part, that cannot be meant."""
     if not part.whole:
         raise Usage(
-            "a host that has no site gets all of a restore point, not a part of it.",
+            "another place than production gets all of a restore point, not a part of it.",
             f"upkeep restore {client.id} --site {site} --point {point} --to {to}",
         )
+    if to == STAGING:
+        return planned(settings, client, [site], Duty.SHOW, point)
     check_host(settings, client, site, to)
     return planned(settings, client, [site], Duty.REBUILD, point, to=to)
+
+
+def _removal(settings: Settings, client: str, site: str, point: str, to: str) -> tuple[Client, Plan]:
+    if to != STAGING or point:
+        raise Usage(
+            "--remove takes away what lies in the staging place, and nothing else.",
+            f"upkeep restore {client} --site {site} --to staging --remove",
+        )
+    known = read_client(settings, client)
+    return known, planned(settings, known, [site], Duty.UNSTAGE)
 
 
 def check_host(settings: Settings, client: Client, site: str, to: str) -> None:

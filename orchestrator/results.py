@@ -57,6 +57,8 @@ def next_step(result: Result) -> str:
     client, site, entry = result.entry.client, result.entry.site, result.entry
     if result.finish.unfinished:
         return f"upkeep run --resume {client}"
+    if entry.duty == "show" and result.finish.outcome is Outcome.DONE:
+        return f"look at it (docs/restore.md), then: upkeep restore {client} --site {site} --to staging --remove"
     if entry.duty == "rebuild":
         return _after_rebuild(result)
     match result.finish.outcome:
@@ -72,7 +74,7 @@ def next_step(result: Result) -> str:
         case Outcome.REFUSED:
             return (
                 f"upkeep run {client} --site {site} --duty {entry.duty}"
-                if entry.duty != "restore"
+                if entry.duty in ("backup", "update")
                 else (f"upkeep points {client} --site {site}")
             )
         case _:

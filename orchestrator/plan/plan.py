@@ -33,6 +33,8 @@ class Duty(StrEnum):
     RESTORE = "restore"
     DRILL = "drill"
     REBUILD = "rebuild"
+    SHOW = "show"
+    UNSTAGE = "unstage"
 
 
 # A batch is what is started with one call of Ansible: between its steps there is nothing to decide.
@@ -44,6 +46,8 @@ BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
     Duty.DRILL: (("preflight", "drill", "release"),),
     # There is nothing to look at before: the host has no site yet.
     Duty.REBUILD: (("rebuild", "release"),),
+    Duty.SHOW: (("show", "release"),),
+    Duty.UNSTAGE: (("unstage", "release"),),
 }
 
 
@@ -154,7 +158,7 @@ def make_plan(
                 duty=duty,
                 serves=(Duty.BACKUP,) if duty is Duty.UPDATE and contract.scope.backup is not None else (),
                 promised=_promised(contract, duty),
-                batches=tuple(tuple(step(each, host) for each in batch) for batch in BATCHES[duty]),
+                batches=_batches(duty, host, elsewhere=bool(to)),
                 variables={
                     **_run_variables(run, point or run, duty, holds.get(name, ())),
                     **part.variables(),
@@ -169,8 +173,14 @@ def remade_run(
     *, run: str, point: str, client: str, site: str, host: str, duty: Duty, variables: Mapping[str, Any]
 ) -> SiteRun:
     """Make a run again from what the ledger kept of it, without asking the contract, which may have changed since."""
-    batches = tuple(tuple(step(each, host) for each in batch) for batch in BATCHES[duty])
+    batches = _batches(duty, host, elsewhere="upkeep_to" in variables)
     return SiteRun(run, point, client, site, host, duty, (), {}, batches, dict(variables))
+
+
+def _batches(duty: Duty, host: str, *, elsewhere: bool) -> tuple[tuple[Step, ...], ...]:
+    """Return the steps of a duty; a host that has no site has nothing to look at before."""
+    left_out = "preflight" if elsewhere else ""
+    return tuple(tuple(step(each, host) for each in batch if each != left_out) for batch in BATCHES[duty])
 
 
 def plan_json(plan: Plan, contract: Contract) -> dict[str, Any]:

@@ -66,6 +66,8 @@ STEPS: Mapping[str, Kind] = MappingProxyType(
             "make a site out of a restore point on a host that has none",
             changes_production=True,
         ),
+        "show": Kind("site_snapshot", "show", "a restore point in the staging place, for a person to look at"),
+        "unstage": Kind("site_staging", "remove", "take away what lies in the staging place"),
         "release": Kind("site_lease", "release", "tidy up and give the site free", way_back=()),
         "recover": Kind("site_lease", "recover", "ask the host what is true, finish or put back", True, ()),
     }

@@ -32,6 +32,8 @@ DONE_MEANINGS = {
     "restore": "The restore point is in the place of production.",
     "drill": "A restore point was brought back in a scratch place and made a healthy site. Production was not touched.",
     "rebuild": "The restore point is a site on another host and was seen well there.",
+    "show": "A restore point is served in the staging place, where it can talk to nobody. Production was not touched.",
+    "unstage": "There is nothing left in the staging place. Production was not touched.",
 }
 DRILL_MEANINGS = {
     "refused": "There was no drill. Production was not touched.",
@@ -117,7 +119,7 @@ def _meaning(run: RunEntry) -> str:
             + _seen_well(run)
         )
     if run.outcome == "done":
-        return DONE_MEANINGS[run.duty] + (_seen_well(run) if run.duty != "rebuild" else "")
+        return DONE_MEANINGS[run.duty] + _seen_well(run)
     if run.outcome == "put-back":
         return MEANINGS["put-back"] + _seen_well(run)
     return MEANINGS.get(run.outcome, RUNNING_MEANING if run.state == RUNNING else OPEN_MEANING)
@@ -137,7 +139,7 @@ def _seen_well(run: RunEntry) -> str:
 
 
 def _point(run: RunEntry) -> Story | None:
-    step = run.step("restore") if run.duty == "restore" else run.step("snapshot")
+    step = run.step({"restore": "restore", "show": "show"}.get(run.duty, "snapshot"))
     if step is None or step.outcome != "done":
         return None
     manifest = _mapping(step.evidence.get("manifest"))
@@ -224,6 +226,7 @@ def _verdicts(run: RunEntry) -> list[Story]:
         ("back", "back_verdict", "production, put back"),
         ("restore", "verdict", "production, restored"),
         ("drill", "verdict", "scratch place, recovered"),
+        ("show", "verdict", "staging, recovered"),
         ("rebuild", "verdict", "another host, recovered"),
         ("recover", "verdict", "another host, recovered"),
         ("recover", "back_verdict", "production, put back"),
@@ -235,7 +238,7 @@ def _verdicts(run: RunEntry) -> list[Story]:
         told.append(
             {
                 "where": where,
-                "after": name not in ("preflight", "stage", "rehearse", "drill", "rebuild"),
+                "after": name not in ("preflight", "stage", "rehearse", "drill", "rebuild", "show"),
                 "healthy": verdict["healthy"] is True,
                 "reasons": [str(reason) for reason in _list(verdict.get("reasons"))],
                 "probes": len(probes),

@@ -97,6 +97,7 @@ def _fill(inventory: Any, path: Path, extra: Mapping[str, Any]) -> None:
         for name, value in place_variables(contract, site.name).items():
             inventory.set_variable(host, name, value)
         if moved[1]:
+            inventory.set_variable(host, "upkeep_elsewhere", True)
             inventory.set_variable(
                 host, "upkeep_contract_site", place_variables(contract, site.name)[f"{ROLES[0]}_site"]
             )

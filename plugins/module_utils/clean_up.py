@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from . import freeze, tree
+from . import freeze, scratch, tree
 from .baseline import opened_site
 from .database import PUT_ASIDE, PUT_AWAY
 from .site import RUN_ID, Site
@@ -20,7 +20,12 @@ def clean_up(site: Site, run: str) -> list[str]:
     The database must be reachable only when there is something in it to remove. Returns what was removed.
     """
     for name in os.listdir(site.workshop):
-        stop_server(os.path.join(site.workshop, name, "staging"))
+        folder = os.path.join(site.workshop, name, "staging")
+        stop_server(folder)
+        # A scratch place on a host without a site has its own way to its database.
+        with contextlib.suppress(*KNOWN_ERRORS):
+            if os.path.exists(os.path.join(folder, "database.json")):
+                scratch.removed(site, folder)
     removed = []
     with contextlib.suppress(*KNOWN_ERRORS):
         configuration, database = opened_site(site, run)
@@ -28,7 +33,8 @@ def clean_up(site: Site, run: str) -> list[str]:
         database.drop(copies)
         removed += ["table " + name for name in copies]
         staging = opened_staging(site, run, configuration)
-        if staging.database.leave():
+        # What is shown there was asked for by a person, and stays until somebody needs the place.
+        if not scratch.is_shown(site) and staging.database.leave():
             removed.append("staging database " + staging.database.name)
     if os.path.isdir(site.root):
         removed += freeze.sweep(site.root)

@@ -163,6 +163,11 @@ def cleared(database: Database) -> None:
     database.leave()
 
 
+def unmade(database: Database) -> None:
+    """Remove a database that a recovery made and has emptied."""
+    database.query(f"DROP DATABASE IF EXISTS {quoted(database.name)}")
+
+
 def other_rows(wanted: Mapping[str, Any], counted: Mapping[str, int]) -> list[str]:
     """Return the tables that have not as many rows as a manifest says; one whose rows it does not count has to be there."""
     found = []

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import freeze, recovery, restic, run_state, tree, wordpress
 from .baseline import probe_production, signed_in
-from .database import STAGING_MARK, Database, quoted
+from .database import STAGING_MARK, Database
 from .fetch import RestoreError, restored_folder
 from .freeze import FreezeError
 from .points import PointError, Store, problems
@@ -205,7 +205,7 @@ def _removed(site: Site, run: str, journal: dict[str, Any]) -> None:
         database = Database(str(journal["database"]), options, site.programs["mariadb"], site.programs["mariadb_dump"])
         recovery.cleared(database)
         if journal.get("made"):
-            database.query(f"DROP DATABASE {quoted(database.name)}")
+            recovery.unmade(database)
 
 
 def _said(evidence: dict[str, Any]) -> str:

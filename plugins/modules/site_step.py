@@ -21,7 +21,8 @@ options:
         store. A dump that is empty, cut off or lacks tables, and a snapshot that lacks files, fail the task.
       - V(stage) copies files and database, serves the copy under the same Host name on another port of the host's loopback
         address and shows that it passes the baseline itself. Mail, cron and outgoing requests are off in it.
-      - V(unstage) removes files and tables of the copy.
+      - V(unstage) removes files and tables of the copy, or of the restore point that is shown there.
+      - V(show) brings a restore point to the staging place and leaves it served there, for a person to look at.
       - V(rehearse) asks for releases, tries those that the contract allows in staging, finds and holds the bad ones.
       - V(promote) gives production what staging tested, in one exchange, and puts it back when that is not healthy.
       - V(back) puts production back as it was before the promotion of this run, if it was not confirmed.
@@ -38,7 +39,7 @@ options:
       - V(release) ends a run. It removes what the run left on the host and gives the lease back.
       - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
     type: str
-    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, rebuild, release, recover]
+    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, rebuild, show, release, recover]
     required: true
   run:
     description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
@@ -74,7 +75,7 @@ options:
     description: For V(snapshot), the id of the restore point, named before it is taken.
     type: str
   manifest:
-    description: For V(restore), V(drill) and V(rebuild), the manifest of the restore point.
+    description: For V(restore), V(drill), V(rebuild) and V(show), the manifest of the restore point.
     type: dict
   only:
     description: For V(restore), whether V(all) of the restore point comes back, its V(files) or its V(database).
@@ -100,7 +101,7 @@ options:
     type: bool
     default: false
   store:
-    description: For V(snapshot), V(restore), V(drill) and V(rebuild), where the restore points lie.
+    description: For V(snapshot), V(restore), V(drill), V(rebuild) and V(show), where the restore points lie.
     type: dict
     suboptions:
       endpoint: {description: URL of the S3 service., type: str, required: true}
@@ -121,11 +122,11 @@ options:
     type: str
     default: ""
   password:
-    description: For V(snapshot), V(restore), V(drill) and V(rebuild), the password of the restic repository.
+    description: For V(snapshot), V(restore), V(drill), V(rebuild) and V(show), the password of the restic repository.
     type: str
   database:
     description:
-      - For V(rebuild), what of the site's database is another on this host than the restored wp-config.php says, which is
+      - For V(rebuild), and V(drill) with O(elsewhere), what of the site's database is another on this host than the restored wp-config.php says, which is
         changed to say so.
     type: dict
     suboptions:
@@ -133,9 +134,13 @@ options:
       user: {description: The site's account., type: str}
       host: {description: "Host, host and port, or host and socket, as in DB_HOST.", type: str}
   database_password:
-    description: For V(rebuild), the account's password on this host.
+    description: The account's password on this host.
     type: str
     default: ""
+  elsewhere:
+    description: For V(drill), that this is another host than production's, which need not have the site.
+    type: bool
+    default: false
   create_bucket:
     description: For V(snapshot), whether a missing bucket may be made.
     type: bool
@@ -198,7 +203,7 @@ from ..module_utils.step_probe import preflight, probe
 from ..module_utils.step_rebuild import rebuild
 from ..module_utils.step_restore import restore
 from ..module_utils.step_snapshot import snapshot
-from ..module_utils.step_staging import stage, unstage
+from ..module_utils.step_staging import show, stage, unstage
 from ..module_utils.step_update import back, promote, rehearse
 from ..module_utils.task import carry_out
 
@@ -214,6 +219,7 @@ STEPS = {
     "restore": restore,
     "drill": drill,
     "rebuild": rebuild,
+    "show": show,
     "release": release,
     "recover": recover,
 }
@@ -261,6 +267,7 @@ def main() -> None:
             "password": {"type": "str", "no_log": True},
             "database": {"type": "dict", "options": {name: {"type": "str"} for name in ("name", "user", "host")}},
             "database_password": {"type": "str", "default": "", "no_log": True},
+            "elsewhere": {"type": "bool", "default": False},
             "create_bucket": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 5400},
         },
@@ -271,6 +278,7 @@ def main() -> None:
             ("step", "restore", ["manifest", "store", "password"]),
             ("step", "drill", ["manifest", "store", "password"]),
             ("step", "rebuild", ["manifest", "store", "password"]),
+            ("step", "show", ["manifest", "store", "password"]),
         ],
         supports_check_mode=True,
     )

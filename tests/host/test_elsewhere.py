@@ -79,7 +79,7 @@ def _without_site(fresh: Host) -> None:
     fresh.sql(
         "DROP DATABASE IF EXISTS shop; DROP DATABASE IF EXISTS newshop; CREATE DATABASE newshop;"
         f" CREATE USER IF NOT EXISTS newshop@localhost IDENTIFIED BY '{written}';"
-        " GRANT ALL ON newshop.* TO newshop@localhost",
+        " GRANT ALL ON newshop.* TO newshop@localhost; GRANT ALL ON shop_staging.* TO newshop@localhost",
         database="mysql",
     )
 
@@ -133,3 +133,23 @@ def test_a_host_whose_database_is_not_empty_is_refused_and_an_empty_one_gets_the
     assert (listed["point"], listed["drill"], listed["drilled_on"]) == (point, "done", HOST)
     assert PASSWORD not in said.text
     assert json.dumps(PASSWORD)[1:-1] not in said.text
+
+
+def test_a_drill_on_a_host_without_the_site_needs_nothing_of_production_and_leaves_nothing(
+    gone: Site, fresh: Host
+) -> None:
+    _without_site(fresh)
+
+    said = gone.upkeep("drill", "example", "--on", HOST)
+
+    assert said.code == 0, said.text
+    (run,) = said.answer["runs"]
+    assert [step["name"] for step in run["steps"]] == ["drill", "release"]
+    assert (run["outcome"], run["drill"]["host"]) == ("done", HOST)
+    assert 0 < run["drill"]["recovery_seconds"] < 120
+    (verdict,) = run["verdicts"]
+    assert (verdict["healthy"], verdict["where"]) == (True, "scratch place, recovered")
+    assert fresh.sql("SHOW TABLES", database="shop_staging") == ""
+    assert not (fresh.disk / "htdocs").exists()
+    assert sorted(path.name for path in (fresh.disk / ".upkeep").iterdir()) == ["cache", "lock"]
+    assert fresh.run(["pgrep", "-a", "-u", "shop", "php$"]).stdout == ""

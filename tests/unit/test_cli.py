@@ -419,6 +419,17 @@ def test_a_recovery_on_another_host_begins_with_nothing_and_says_how_the_site_mo
     assert desk.project.steps() == ["rebuild", "release"]
     assert "20261121T020000Z-0a0b0c0d on fresh" in out
     assert "write `host: fresh` into inventories/example/contract.yml" in out
+    assert desk.type("drill", "example", "--on", "fresh")[0] == 0
+    assert desk.project.steps()[2:] == ["drill", "release"]
+
+
+def test_a_restore_point_is_shown_in_the_staging_place_and_taken_away_again(desk: Desk) -> None:
+    code, out, _ = desk.type(*ELSEWHERE, "staging")
+    assert code == 0, out
+    assert "Next: look at it (docs/restore.md), then: upkeep restore example --site shop --to staging --remove" in out
+    assert desk.type("restore", "example", "--site", "shop", "--to", "staging", "--remove")[0] == 0
+    assert desk.project.steps() == ["show", "release", "unstage", "release"]
+    assert desk.type("restore", "example", "--site", "shop", "--remove")[0] == 2
 
 
 def test_points_says_where_the_missing_keys_belong(desk: Desk) -> None:

@@ -66,6 +66,8 @@ STEPS = (
     "restore",
     "drill",
     "rebuild",
+    "show",
+    "unstage",
     "recover",
 )
 
