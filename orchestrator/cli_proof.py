@@ -28,10 +28,19 @@ from orchestrator.verifier import Watch, verify_sites
 Make = Callable[..., Settings]
 Full = Annotated[bool, typer.Option("--full", help="Read all of the data back, not only the part whose turn it is.")]
 Heal = Annotated[
-    bool, typer.Option("--heal", help="Put damaged objects aside, so that the next snapshot brings them again.")
+    bool,
+    typer.Option(
+        "--heal",
+        help="Bring back what was written over, take out garbage and what is damaged, so that snapshots bring it again.",
+    ),
 ]
 
 
+MENDED = {
+    "brought_back": "was written over and is brought back",
+    "quarantined": "was garbage and is in quarantine",
+    "stale_locks": "is a lock of a dead run and is gone",
+}
 End = Callable[[Settings, Sequence[Answer]], None]
 NEWEST = "newest"
 Point = Annotated[
@@ -95,7 +104,8 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         """Hold every restore point against the store, and read a part of the data back: another part each time.
 
         Damage is named by restore point, site and object. Code 4: something is damaged, a person is needed. Code 3: it
-        was put right, and every restore point is complete. Nothing is changed without `--heal`.
+        was put right, and every restore point is complete. Nothing is changed without `--heal`, which is also what to type
+        after a break-in, or when restic stops at what lies in the repository.
 
         Examples: `upkeep verify acme` · `upkeep verify acme --site shop --full` · `upkeep verify acme --heal`
         """
@@ -160,6 +170,9 @@ def _show(console: Console, answer: Mapping[str, Any]) -> None:
     if bad := [point for point in points if not point["complete"]]:
         rows = [{"point": each["point"], "reasons": each["problems"]} for each in bad]
         show_rows(console, "Restore points that are not complete", rows, ("point", "reasons"))
+    for key, words in MENDED.items():
+        for name in (answer["mended"] or {}).get(key, ()):
+            console.print(f"{safe(name)} {words}", markup=False)
     if answer["healed"]:
         for word, names in (("put aside", answer["healed"]["put_aside"]), ("back", answer["healed"]["brought_back"])):
             for name in names:

@@ -7,6 +7,7 @@ says "no errors" cannot hide one. The format: https://restic.readthedocs.io/en/s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -105,7 +106,9 @@ class Repository:
         for name in put_aside(self.bucket, self.prefix, "snapshots"):
             body = self.bucket.must_get(aside(self.prefix, "snapshots", name)) or b""
             if hashlib.sha256(body).hexdigest() == name:
-                self.aside[name] = self.key.value(body)
+                # Garbage lies there too.
+                with contextlib.suppress(Malformed):
+                    self.aside[name] = self.key.value(body)
         for name, body in self._bodies("index"):
             value = self._value("index", name, body)
             if value is not None:
