@@ -35,6 +35,7 @@ COMMANDS = (
     "release-hold",
     "verify",
     "drill",
+    "due",
 )
 REPOSITORY = SAMPLE.parents[2]
 # A Sunday, 03:30 in Berlin: inside of the sample's window.
@@ -133,7 +134,9 @@ def test_an_unknown_client_is_guessed(desk: Desk) -> None:
     assert "Did you mean 'example'?" in err
 
 
-def test_check_reports_all_mistakes_with_their_lines_and_code_10(desk: Desk) -> None:
+def test_check_reports_all_mistakes_with_their_lines_and_code_10(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However long the name of the folder is that the tests were given.
+    monkeypatch.setenv("COLUMNS", "250")
     broken = changed(("scope", "update", "core"), "minorr", changed(("sites", "shop", "url"), "ftp://x"))
     desk.contract.write_text(written(broken))
     code, _, err = desk.type("check")
@@ -421,6 +424,21 @@ def test_a_recovery_on_another_host_begins_with_nothing_and_says_how_the_site_mo
     assert "write `host: fresh` into inventories/example/contract.yml" in out
     assert desk.type("drill", "example", "--on", "fresh")[0] == 0
     assert desk.project.steps()[2:] == ["drill", "release"]
+
+
+def test_what_is_due_ends_with_5_and_says_what_to_type(desk: Desk) -> None:
+    code, out, _ = desk.type("due", "--json")
+    assert code == 5
+    (only,) = json.loads(out)["due"]
+    assert only["command"] == "upkeep run example --site shop --duty backup"
+    assert not desk.ledger.exists()
+    taken = {"manifest": {"taken": "2026-11-22T02:00:00+00:00"}}
+    desk.project.script(snapshot={"evidence": taken})
+    desk.type("run", "example", "--duty", "backup")
+    code, out, _ = desk.type("due", "example")
+    assert code == 5
+    assert "no restore point was ever verified" in " ".join(out.split())
+    assert "upkeep drill example --site shop" in " ".join(out.split())
 
 
 def test_a_restore_point_is_shown_in_the_staging_place_and_taken_away_again(desk: Desk) -> None:
