@@ -56,7 +56,8 @@ class _Console(Console):
 
 def make_console(*, stderr: bool = False) -> Console:
     """Make a console: colour on a terminal only, and lines as long as they are where nobody watches."""
-    console = _Console(stderr=stderr, highlight=False, soft_wrap=True)
+    # Without emoji: a mistake in line 100 would stand in "contract.yml💯12", and whatever a host says may hold colons.
+    console = _Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
     if not console.is_terminal:
         console.width = WIDE
     return console

@@ -134,9 +134,7 @@ def test_an_unknown_client_is_guessed(desk: Desk) -> None:
     assert "Did you mean 'example'?" in err
 
 
-def test_check_reports_all_mistakes_with_their_lines_and_code_10(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    # However long the name of the folder is that the tests were given.
-    monkeypatch.setenv("COLUMNS", "250")
+def test_check_reports_all_mistakes_with_their_lines_and_code_10(desk: Desk) -> None:
     broken = changed(("scope", "update", "core"), "minorr", changed(("sites", "shop", "url"), "ftp://x"))
     desk.contract.write_text(written(broken))
     code, _, err = desk.type("check")
