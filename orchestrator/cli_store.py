@@ -43,6 +43,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
     def check(
         client: Name,
         inventories: Inventories = HERE,
+        ledger: LedgerUrl = "",
         vault: Vault = None,
         content: Content = None,
         as_json: Json = False,
@@ -54,7 +55,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
 
         Example: `upkeep store check acme`
         """
-        settings = settings_of(inventories, "", as_json, vault, content)
+        settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
         _announce(settings, client)
         _end_check(settings, check_store(settings, known, settings.new_id(settings.clock())))
@@ -64,6 +65,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         client: Name,
         restic: Restic = "restic",
         inventories: Inventories = HERE,
+        ledger: LedgerUrl = "",
         vault: Vault = None,
         content: Content = None,
         as_json: Json = False,
@@ -75,7 +77,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
 
         Example: `upkeep store init acme`
         """
-        settings = settings_of(inventories, "", as_json, vault, content)
+        settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
         _announce(settings, client)
         _end_check(settings, init_store(settings, known, settings.new_id(settings.clock()), program=restic))
@@ -86,6 +88,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         principal: Principal = "",
         apply: Annotated[bool, typer.Option("--apply", help="Give the bucket this policy.")] = False,
         inventories: Inventories = HERE,
+        ledger: LedgerUrl = "",
         vault: Vault = None,
         content: Content = None,
         as_json: Json = False,
@@ -96,7 +99,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
 
         Examples: `upkeep store policy acme` · `upkeep store policy acme --apply`
         """
-        settings = settings_of(inventories, "", as_json, vault, content)
+        settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
         answer = store_policy(settings, known, principal, apply=apply)
         _say(settings, answer, lambda: _show_policy(settings.console, answer))

@@ -19,6 +19,8 @@ def clean_up(site: Site, run: str) -> list[str]:
 
     The database must be reachable only when there is something in it to remove. Returns what was removed.
     """
+    # Whoever takes the lease has a folder; one with nothing in it was made for this call.
+    had = bool(os.listdir(site.run_folder(run)))
     for name in os.listdir(site.workshop):
         folder = os.path.join(site.workshop, name, "staging")
         stop_server(folder)
@@ -43,5 +45,6 @@ def clean_up(site: Site, run: str) -> list[str]:
     for name in sorted(os.listdir(site.workshop)):
         if RUN_ID.match(name):
             tree.remove(os.path.join(site.workshop, name))
-            removed.append("folder of run " + name)
+            if name != run or had:
+                removed.append("folder of run " + name)
     return removed

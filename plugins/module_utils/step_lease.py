@@ -8,7 +8,7 @@ from typing import Any
 
 from . import promotion, restoration, run_state, step_rebuild
 from .clean_up import clean_up
-from .lease import read
+from .lease import LEASE_SECONDS, read
 from .site import Site
 from .task import Asked, Stop
 
@@ -45,5 +45,14 @@ def _end(site: Site, run: str, evidence: dict[str, Any]) -> dict[str, Any]:
             "refused",
             f"The promotion of run {begun[0]} has neither ended nor been put back. Type: upkeep run --resume {site.client}",
         )
+    had = _had(site, run)
     evidence["removed"] = clean_up(site, run)
-    return {"evidence": evidence, "changed": True}
+    changed = had or bool(evidence["removed"]) or evidence.get("state", "untouched") != "untouched"
+    return {"evidence": evidence, "changed": changed}
+
+
+def _had(site: Site, run: str) -> bool:
+    """Whether the run had the lease before this very task took it."""
+    lease = read(site)
+    since, expires = (float(str(lease.get(key, 0))) for key in ("since", "expires"))
+    return lease.get("run") == run and expires - LEASE_SECONDS - since > 0.001
