@@ -12,8 +12,8 @@ import yaml
 
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
-from tests.lab.hosts import Host
-from tests.pipeline import Site
+from tests.lab.hosts import USERS, Host
+from tests.pipeline import Site, without_program
 
 pytestmark = pytest.mark.root
 
@@ -140,7 +140,9 @@ def test_a_drill_on_a_host_without_the_site_needs_nothing_of_production_and_leav
 ) -> None:
     _without_site(fresh)
 
-    said = gone.upkeep("drill", "example", "--on", HOST)
+    # Nor is there a restic: the controller lends its own.
+    with without_program(fresh, "restic"):
+        said = gone.upkeep("drill", "example", "--on", HOST)
 
     assert said.code == 0, said.text
     (run,) = said.answer["runs"]
@@ -151,5 +153,7 @@ def test_a_drill_on_a_host_without_the_site_needs_nothing_of_production_and_leav
     assert (verdict["healthy"], verdict["where"]) == (True, "scratch place, recovered")
     assert fresh.sql("SHOW TABLES", database="shop_staging") == ""
     assert not (fresh.disk / "htdocs").exists()
-    assert sorted(path.name for path in (fresh.disk / ".upkeep").iterdir()) == ["cache", "lock"]
+    assert sorted(path.name for path in (fresh.disk / ".upkeep").iterdir()) == ["bin", "cache", "lock"]
+    lent = fresh.disk / ".upkeep" / "bin" / "restic"
+    assert (lent.stat().st_uid, lent.stat().st_mode & 0o777) == (USERS["shop"], 0o700)
     assert fresh.run(["pgrep", "-a", "-u", "shop", "php$"]).stdout == ""
