@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ import yaml
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
 from tests.lab.hosts import USERS, Host
-from tests.pipeline import Site, without_program
+from tests.pipeline import Site, kill_modules, without_program
 
 pytestmark = pytest.mark.root
 
@@ -157,3 +158,33 @@ def test_a_drill_on_a_host_without_the_site_needs_nothing_of_production_and_leav
     lent = fresh.disk / ".upkeep" / "bin" / "restic"
     assert (lent.stat().st_uid, lent.stat().st_mode & 0o777) == (USERS["shop"], 0o700)
     assert fresh.run(["pgrep", "-a", "-u", "shop", "php$"]).stdout == ""
+
+
+def test_a_recovery_that_is_killed_is_taken_back_and_leaves_the_host_as_empty_as_it_was(
+    gone: Site, fresh: Host
+) -> None:
+    _without_site(fresh)
+    killed: list[int] = []
+    over = Event()
+
+    def strike() -> None:
+        # The files are there, and some of the tables.
+        while not over.wait(0.05) and not killed:
+            if fresh.sql("SHOW TABLES LIKE 'wp_%'", database="newshop"):
+                killed.extend(kill_modules(fresh))
+
+    watcher = Thread(target=strike)
+    watcher.start()
+    try:
+        said = gone.upkeep(*RESTORE)
+    finally:
+        over.set()
+        watcher.join()
+
+    assert killed
+    (run,) = said.answer["runs"]
+    assert (said.code, run["outcome"]) == (3, "put-back"), said.text
+    assert "What it had brought to that host was removed again" in run["meaning"]
+    assert fresh.sql("SHOW TABLES", database="newshop") == ""
+    assert not (fresh.disk / "htdocs").exists()
+    assert sorted(path.name for path in (fresh.disk / ".upkeep").iterdir()) == ["cache", "lock"]
