@@ -58,7 +58,7 @@ def due(contract: Contract, proved: Sequence[Proved], now: datetime) -> tuple[Du
 
 def _backup(backup: BackupDuty, proved: Proved, now: datetime, zone: ZoneInfo, command: str) -> list[Due]:
     if proved.point is None:
-        return [Due(proved.site, "backup", None, "there is no restore point", command)]
+        return [Due(proved.site, "backup", None, "the ledger knows of no restore point", command)]
     hours = backup.recovery.rpo_hours if backup.recovery else None
     if hours is not None and now - proved.point >= timedelta(hours=hours):
         since = proved.point + timedelta(hours=hours)

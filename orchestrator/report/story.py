@@ -40,7 +40,7 @@ DRILL_MEANINGS = {
     "unhealthy": "The site cannot be recovered from this restore point. Production was not touched; an incident was opened.",
 }
 REBUILD_MEANINGS = {
-    "refused": "There is no site on that host: nothing was restored and nothing is left there.",
+    "refused": "Nothing was restored, and nothing was left on that host.",
     "put-back": "The recovery did not come to its end. What it had brought to that host was removed again.",
     "unhealthy": "The site is on that host and is not well there. It was left for a person to look at.",
 }
@@ -158,7 +158,8 @@ def _point(run: RunEntry) -> Story | None:
 
 def _drill(run: RunEntry) -> Story | None:
     evidence = _evidence(run, "drill") or _evidence(run, "rebuild")
-    if not evidence.get("point"):
+    # What was refused or taken back was no recovery.
+    if not evidence.get("point") or (run.duty == "rebuild" and run.outcome in ("refused", "put-back")):
         return None
     return {
         "point": str(evidence["point"]),

@@ -236,6 +236,11 @@ def test_a_drill_is_told_beside_what_was_promised() -> None:
         "missed": [],
     }  # fmt: skip
     assert story["meaning"].endswith("made a healthy site. Production was not touched.")
+    told = {"duty": "rebuild", "promised": {"rto_hours": 4}, "variables": {"upkeep_to": "fresh"}, "host": "fresh"}
+    elsewhere = run_story(run_entry({"rebuild": DRILL}, **told))
+    assert (elsewhere["drill"]["host"], elsewhere["verdicts"][0]["where"]) == ("fresh", "another host, recovered")
+    refused = run_story(run_entry({"rebuild": {"point": ID}}, "refused", failing="rebuild", **told))
+    assert (refused["drill"], refused["meaning"]) == (None, "Nothing was restored, and nothing was left on that host.")
     late = run_story(run_entry({"drill": DRILL}, duty="drill", promised=PROMISED))
     assert late["drill"]["missed"] == ["the age of its data was 27.8 hours, and 24 are promised"]
     bad = run_story(
