@@ -119,15 +119,19 @@ class Database:
         if not tables:
             return {}
         sums = self.query("CHECKSUM TABLE {}".format(", ".join(quoted(table) for table in tables)), timeout=600)
+        definition = self.definitions()
+        found = {name[len(self.name) + 1 :]: value for name, value in sums}
+        return {table: f"{value}:{definition.get(table, '')}" for table, value in found.items()}
+
+    def definitions(self) -> dict[str, str]:
+        """Return one text for each table that changes when its columns or indexes change."""
         columns = self.query(
             "SET SESSION group_concat_max_len = 1000000; SELECT TABLE_NAME, MD5(GROUP_CONCAT(CONCAT_WS('|', COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,"
             " COALESCE(COLUMN_DEFAULT, '-'), EXTRA, COLUMN_KEY, COALESCE(COLLATION_NAME, ''))"
             " ORDER BY ORDINAL_POSITION SEPARATOR ';')) FROM information_schema.COLUMNS"
             " WHERE TABLE_SCHEMA = DATABASE() GROUP BY TABLE_NAME"
         )
-        definition = {row[0]: row[1] for row in columns}
-        found = {name[len(self.name) + 1 :]: value for name, value in sums}
-        return {table: f"{value}:{definition.get(table, '')}" for table, value in found.items()}
+        return {row[0]: row[1] for row in columns}
 
     def cannot_put_aside(self, tables: list[str]) -> list[str]:
         """Return those tables that a copy cannot stand for: they have foreign keys, triggers or generated columns."""
@@ -141,20 +145,29 @@ class Database:
         )
         return sorted({row[0] for row in rows} & set(tables))
 
-    def put_aside(self, tables: list[str]) -> dict[str, str]:
-        """Copy tables beside themselves and return {table: copy}. The caller has stopped all writers."""
+    def lay_out(self, tables: list[str]) -> dict[str, str]:
+        """Make an empty copy beside each table and return {table: copy}: that waits for the disk, so not in a freeze."""
         copies = {table: f"{PUT_ASIDE}{number}" for number, table in enumerate(tables)}
-        # Rows are copied as they are: a row 0 in a counter, and the dates 0000-00-00 of WordPress.
-        statements = ["SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', SESSION unique_checks = 0"]
-        for table, copy in copies.items():
-            statements += [
-                f"DROP TABLE IF EXISTS {quoted(copy)}",
-                f"CREATE TABLE {quoted(copy)} LIKE {quoted(table)}",
-                f"INSERT INTO {quoted(copy)} SELECT * FROM {quoted(table)}",  # noqa: S608 - quoted names
-            ]
+        self.drop(self.ours(PUT_ASIDE))
         if copies:
-            self.query(";\n".join(statements), timeout=3600)
+            made = [f"CREATE TABLE {quoted(copy)} LIKE {quoted(table)}" for table, copy in copies.items()]
+            self.query(";\n".join(made), timeout=600)
         return copies
+
+    def put_aside(self, copies: dict[str, str]) -> None:
+        """Copy all rows into the copies that were laid out. The caller has stopped all writers."""
+        if not copies:
+            return
+        # Rows are copied as they are: a row 0 in a counter, and the dates 0000-00-00 of WordPress. One transaction
+        # waits for the disk once.
+        statements = [
+            "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', SESSION unique_checks = 0, SESSION autocommit = 0"
+        ]
+        statements += [
+            f"INSERT INTO {quoted(copy)} SELECT * FROM {quoted(table)}"  # noqa: S608 - quoted names
+            for table, copy in copies.items()
+        ]
+        self.query(";\n".join([*statements, "COMMIT"]), timeout=3600)
 
     def put_back(self, copies: dict[str, str], known: list[str], prefix: str) -> list[str]:
         """Rename copies back to their tables, in one statement, and drop what was not there before.

@@ -69,7 +69,8 @@ def drain(database: Database, seconds: float = DRAIN_SECONDS, *, quiet: float = 
     """
     started = quiet_since = time.monotonic()
     while True:
-        time.sleep(0.05)
+        # The last look is due at the end of the spell, and not after it.
+        time.sleep(max(0.01, min(0.05, quiet_since + quiet - time.monotonic())))
         busy = database.other_connections()
         now = time.monotonic()
         if busy and now - started > seconds:
@@ -90,20 +91,21 @@ def sweep(root: str) -> list[str]:
     return left
 
 
-def ask_web_server(site: Site, *, reset: bool = False, changed: Sequence[str] | None = None) -> dict[str, Any]:
-    """Ask PHP inside the site's own web server for its log, limits and opcode cache; with `reset` refresh that cache.
+def ask_web_server(site: Site, do: str = "", paths: Sequence[str] | None = None) -> dict[str, Any]:
+    """Ask PHP inside the site's own web server for its log, limits and opcode cache.
 
-    A file with a random name stands in the document root for the length of one request. Raises FreezeError.
+    It may `reset` that cache, of all files or of `paths`, or `compile` paths into it. A file with a random name stands in
+    the document root for the length of one request. Raises FreezeError.
     """
     token = new_token()
     name = f"upkeep-{secrets.token_hex(8)}"
     path = os.path.join(site.root, name)
     try:
-        if changed is not None:
+        if paths is not None:
             # A name that is no text cannot be told to PHP: then the whole cache is emptied.
-            _write(path + ".json", json.dumps(list(changed) if all(map(_is_text, changed)) else None))
+            _write(path + ".json", json.dumps(list(paths) if all(map(_is_text, paths)) else None))
         _write(path + ".php", wordpress_php.ONE_TIME % {"seal": _seal(token)})
-        answer = fetch(site.production(token), f"/{name}.php{'?reset=1' if reset else ''}", timeout=20)
+        answer = fetch(site.production(token), f"/{name}.php?do={do}", timeout=20)
     finally:
         _unlink(path + ".php")
         _unlink(path + ".json")
@@ -121,17 +123,26 @@ def refresh_opcodes(site: Site, changed: Sequence[str] | None = None) -> dict[st
     """Make the web server's PHP run what is on disk now. Returns what PHP said.
 
     `changed` are the paths below the document root that were replaced; without them the whole cache is emptied. What is
-    left in it need not be compiled again while visitors wait.
+    left in it need not be compiled again while visitors wait. `was_cached` in the answer are those of them that it held.
 
     Raises FreezeError when its opcode cache never looks at the files and cannot be emptied (see trellis issue 125).
     """
-    said = ask_web_server(site, reset=True, changed=changed)
+    said = ask_web_server(site, "reset", changed)
     if said["opcache"] and not said["reset"]:
         stuck = stale_opcodes({**said, "may_reset": False})
         if stuck:
             raise FreezeError(stuck)
         time.sleep(said["revalidate_freq"] + 0.2)
     return said
+
+
+def warm_opcodes(site: Site, paths: Sequence[str]) -> None:
+    """Have the web server's PHP compile these files, without running them, so that no visitor waits for it.
+
+    Nothing depends on it: what was not compiled now is compiled when it is first asked for.
+    """
+    with contextlib.suppress(FreezeError, OSError):
+        ask_web_server(site, "compile", [path for path in paths if _is_text(path)])
 
 
 def stale_opcodes(said: dict[str, Any]) -> str:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ContextManager, Iterator
 
@@ -45,6 +47,11 @@ class Promotion:
     journal: dict[str, Any] = field(default_factory=dict)
     frozen_at: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
+    # What prepare() laid out for the tables to be put aside, and what all tables were like then.
+    copies: dict[str, str] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+    # The paths of the next tree: nobody but us writes there.
+    next: dict[str, tree.Entry] = field(default_factory=dict)
 
     @property
     def tree(self) -> str:
@@ -112,6 +119,9 @@ class Promotion:
             raise DatabaseError(
                 f"tables with foreign keys, triggers or generated columns cannot be put aside: {', '.join(stuck)}"
             )
+        self.next = tree.scan(self.tree)
+        self.definitions = self.database.definitions()
+        self.copies = self.database.lay_out(self.tables)
         self.note(
             "prepared",
             token=self.token,
@@ -138,7 +148,7 @@ class Promotion:
             if late:
                 raise tree.TreeError(f"somebody changed {late[0]} at the last moment")
             touched = set(self.touched)
-            tree.bring_up_to_date(self.site.root, self.tree, lambda path: path not in touched)
+            tree.bring_up_to_date(self.site.root, self.tree, lambda path: path not in touched, self.next)
             freeze.freeze(self.tree, self.token)
 
     def put_aside(self) -> None:
@@ -147,9 +157,11 @@ class Promotion:
         with self.timed("checksums"):
             sums = self.database.checksums([table for table in known if table not in self.tables])
         with self.timed("put_aside"):
-            self.database.drop(self.database.ours(PUT_ASIDE))
-            copies = self.database.put_aside(self.tables)
-        self.note("aside", copies=copies, known=known, sums=sums)
+            now = self.database.definitions()
+            if any(now.get(table) != self.definitions.get(table) for table in self.tables):
+                raise DatabaseError("somebody changed the definition of a table at the last moment")
+            self.database.put_aside(self.copies)
+        self.note("aside", copies=self.copies, known=known, sums=sums)
 
     def exchange(self) -> None:
         """Exchange the trees, migrate the database and make PHP run the new files."""
@@ -157,11 +169,20 @@ class Promotion:
         with self.timed("exchange"):
             tree.exchange(self.site.root, self.tree)
         with self.timed("refresh_opcodes"):
-            freeze.refresh_opcodes(self.site, self.touched)
-        if self._needs_migration():
-            with self.timed("migrate"):
-                place = wordpress.production(self.site, self.site.run_folder(self.run), self.token)
-                place.php("migrate", timeout=1800)
+            said = freeze.refresh_opcodes(self.site, self.touched)
+        # The web server's PHP compiles what it will be asked for while the command line's migrates.
+        new = [path for path in self.touched if not os.path.lexists(os.path.join(self.tree, path))]
+        wanted = [*said["was_cached"], *(path for path in new if path.endswith(".php"))]
+        warm = threading.Thread(target=freeze.warm_opcodes, args=(self.site, wanted))
+        warm.start()
+        try:
+            if self._needs_migration():
+                with self.timed("migrate"):
+                    place = wordpress.production(self.site, self.site.run_folder(self.run), self.token)
+                    place.php("migrate", timeout=1800)
+        finally:
+            with self.timed("warm_opcodes"):
+                warm.join()
 
     def look(self, cookies: str) -> dict[str, Any]:
         """Probe production through the freeze and compare with the baseline."""
@@ -238,8 +259,10 @@ def promote(promotion: Promotion) -> dict[str, Any]:
                 promotion.freeze()
                 promotion.put_aside()
                 promotion.exchange()
-                evidence["verdict"] = promotion.look(cookies)
-                evidence["after"], reasons = promotion.observe()
+                with ThreadPoolExecutor(1) as pool:
+                    observed = pool.submit(promotion.observe)
+                    evidence["verdict"] = promotion.look(cookies)
+                    evidence["after"], reasons = observed.result()
                 reasons += evidence["verdict"]["reasons"]
         except Exception as error:
             # Whatever it is, a mistake of ours included: production is not left like this.
@@ -366,6 +389,7 @@ def recover(promotion: Promotion) -> dict[str, Any]:
         freeze.thaw(promotion.site.root)
         return {"state": "finished"}
     if not promotion.begun and state != "back":
+        promotion.database.drop(promotion.database.ours(PUT_ASIDE))
         if freeze.thaw(promotion.site.root):
             return {"state": "put-back"}
         return {"state": "untouched"}

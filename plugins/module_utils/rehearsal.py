@@ -14,6 +14,7 @@ from .packages import Change, PackageError
 from .probes import run_probes
 from .site import Site
 from .staging import Staging
+from .task import Stop
 from .verdict import judge
 from .wordpress import Configuration, WordPressError
 
@@ -108,7 +109,7 @@ def rehearse(
 ) -> dict[str, Any]:
     """Find out what is on offer, try it, and store what production may get. Returns the evidence."""
     site, staging = rehearsal.site, rehearsal.staging
-    answer = staging.place().php("offers", {"may_ask": list(wordpress.ASKED_FOR_RELEASES)})
+    answer = offers(staging)
     changes, skipped = packages.choose(answer["offers"], policy, holds)
     asked = set(answer["asked"])
     ready: list[Change] = []
@@ -168,6 +169,20 @@ def rehearse(
         "verdict": rehearsal.verdict if delivered else {},
         "asked": sorted(asked),
     }
+
+
+def offers(staging: Staging) -> dict[str, Any]:
+    """Ask, as WordPress does, which releases there are. Raises Stop when nobody answered: that is not "up to date"."""
+    answer = staging.place().php("offers", {"may_ask": list(wordpress.ASKED_FOR_RELEASES)})
+    if answer["unanswered"]:
+        said = [f"{address}: {text}" for address, text in dict(answer.get("answered", {})).items()]
+        told = "; ".join(said)[:500] or "no request was made"
+        raise Stop(
+            "refused",
+            f"Which releases there are of {', '.join(answer['unanswered'])} could not be asked ({told}). Production was not"
+            f" touched. Can the host reach api.wordpress.org? Then type: upkeep run {staging.site.client}",
+        )
+    return answer
 
 
 def _key(changes: list[Change]) -> str:

@@ -92,12 +92,14 @@ def link_farm(source: str, target: str) -> int:
     return len(paths)
 
 
-def bring_up_to_date(source: str, target: str, untouched: Callable[[str], bool]) -> list[str]:
+def bring_up_to_date(
+    source: str, target: str, untouched: Callable[[str], bool], there: dict[str, Entry] | None = None
+) -> list[str]:
     """Make `target` follow what changed in `source` since link_farm, except for paths that `untouched` refuses.
 
-    Returns the paths that were brought over.
+    `there` is what `target` holds, where that is known already. Returns the paths that were brought over.
     """
-    now, there = scan(source), scan(target)
+    now, there = scan(source), there or scan(target)
     wanted = {path for path in {*now, *there} if untouched(path) and path not in FROZEN}
     gone = [path for path in there if path in wanted and path not in now]
     new, folders = [], []

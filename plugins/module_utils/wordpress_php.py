@@ -90,6 +90,12 @@ upkeep_hook('pre_http_request', function ($before, $arguments, $url) {
     if (in_array($host, $upkeep_request['may_ask'] ?? [], true)) { return $before; }
     return new WP_Error('upkeep_silent', "Outgoing request to $host was not let out.");
 }, 3);
+// WordPress gives its questions three seconds, and takes no answer for no news.
+upkeep_hook('http_request_args', fn($arguments) => ['timeout' => max(30, $arguments['timeout'] ?? 0)] + $arguments);
+upkeep_hook('http_api_debug', function ($answer, $context, $class, $arguments, $url) {
+    $told = is_wp_error($answer) ? $answer->get_error_message() : (string) wp_remote_retrieve_response_code($answer);
+    $GLOBALS['upkeep_answer']['answered'][parse_url($url, PHP_URL_HOST) . parse_url($url, PHP_URL_PATH)] = $told;
+}, 5);
 $_SERVER += ['HTTP_HOST' => $upkeep_request['host'] ?? 'localhost', 'REQUEST_URI' => '/', 'REQUEST_METHOD' => 'GET',
     'SERVER_PROTOCOL' => 'HTTP/1.1', 'SERVER_NAME' => 'localhost', 'REMOTE_ADDR' => '127.0.0.1', 'SCRIPT_NAME' => '/index.php', 'PHP_SELF' => '/index.php'];
 if (!empty($upkeep_request['https'])) { $_SERVER['HTTPS'] = 'on'; }
@@ -157,7 +163,12 @@ case 'offers':
         $offers["theme $slug"] = ['kind' => 'theme', 'slug' => (string) $slug, 'file' => '', 'from' => $theme->get('Version'), 'to' => (string) $theme->update['new_version'], 'package' => (string) ($theme->update['package'] ?? '')];
     }
     $upkeep_answer['offers'] = array_values($offers);
-    $upkeep_answer['core_checked'] = isset(get_site_transient('update_core')->last_checked);
+    // Without an answer none of these is there; of core at least the newest release is named.
+    $upkeep_answer['unanswered'] = array_keys(array_filter([
+        'core' => empty(get_site_transient('update_core')->updates),
+        'plugins' => !isset(get_site_transient('update_plugins')->response),
+        'themes' => !isset(get_site_transient('update_themes')->response),
+    ]));
     $upkeep_answer['ok'] = true;
     break;
 case 'apply':
@@ -301,20 +312,31 @@ if (!hash_equals('%(seal)s', hash('sha256', (string) ($_SERVER['HTTP_X_UPKEEP_TO
 $told = function_exists('opcache_get_configuration') ? (@opcache_get_configuration()['directives'] ?? []) : [];
 // Where opcache.restrict_api shuts us out it tells nothing, and neither must that pass for a cache that is off.
 $cache = function ($name) use ($told) { return $told["opcache.$name"] ?? ini_get("opcache.$name"); };
+$do = function_exists('opcache_reset') ? (string) ($_GET['do'] ?? '') : '';
+$paths = $do ? json_decode((string) @file_get_contents(substr(__FILE__, 0, -4) . '.json')) : null;
 $reset = null;
-if (isset($_GET['reset']) && function_exists('opcache_reset')) {
+$was_cached = [];
+if ($do === 'reset') {
+    // opcache_is_script_cached() would say no of everything that was replaced: it compares times.
+    $scripts = @opcache_get_status(true)['scripts'] ?? [];
+    foreach (is_array($paths) ? $paths : [] as $path) {
+        if (isset($scripts[__DIR__ . '/' . $path])) { $was_cached[] = $path; }
+    }
     // Without a look at timestamps, the cache may hold old code of any file. With one, all but these are as on disk.
-    $changed = $cache('validate_timestamps') ? json_decode((string) @file_get_contents(substr(__FILE__, 0, -4) . '.json')) : null;
-    $reset = is_array($changed) ? true : @opcache_reset();
-    foreach (is_array($changed) ? $changed : [] as $path) {
+    $these = is_array($paths) && $cache('validate_timestamps');
+    $reset = $these ? true : @opcache_reset();
+    foreach ($these ? $paths : [] as $path) {
         $file = __DIR__ . '/' . $path;
         $reset = (@opcache_invalidate($file, true) || !file_exists($file)) && $reset;
     }
 }
+foreach ($do === 'compile' && is_array($paths) ? $paths : [] as $path) {
+    try { @opcache_compile_file(__DIR__ . '/' . $path); } catch (Throwable $error) { continue; }
+}
 echo json_encode([
     'php' => PHP_VERSION, 'sapi' => PHP_SAPI, 'user' => function_exists('posix_geteuid') ? posix_geteuid() : null,
     'error_log' => (string) ini_get('error_log'), 'log_errors' => (bool) ini_get('log_errors'), 'memory_limit' => ini_get('memory_limit'),
-    'opcache' => (bool) $cache('enable'), 'reset' => $reset,
+    'opcache' => (bool) $cache('enable'), 'reset' => $reset, 'was_cached' => $was_cached,
     'may_reset' => function_exists('opcache_reset') && strpos(__FILE__, (string) $cache('restrict_api')) === 0,
     'validate_timestamps' => (bool) $cache('validate_timestamps'), 'revalidate_freq' => (int) $cache('revalidate_freq'),
 ]);

@@ -20,7 +20,8 @@ known = database.tables()
 answer: dict[str, object] = {"stuck": database.cannot_put_aside(request["tables"])}
 try:
     before = database.checksums(known)
-    copies = database.put_aside(request["tables"])
+    copies = database.lay_out(request["tables"])
+    database.put_aside(copies)
     answer["hidden"] = database.tables() == known
     if request["change"]:
         database.query(request["change"])

@@ -179,3 +179,21 @@ def test_without_php_the_site_is_left_alone(untouched_site: Site) -> None:
     assert site.run("release")["release"].outcome == "done"
     site.serves("1.0")
     site.tidy()
+
+
+def test_releases_that_cannot_be_asked_for_are_not_taken_for_none(untouched_site: Site) -> None:
+    mirror = untouched_site.shop.lab.mirror
+    untouched_site.offer(lab_alpha="1.1")
+    mirror.stop()
+    try:
+        steps = untouched_site.run("preflight", "stage", "rehearse")
+    finally:
+        mirror.start()
+
+    refused = steps["rehearse"]
+    assert refused.outcome == "refused", refused
+    assert "Which releases there are of core, plugins, themes could not be asked" in refused.message
+    assert "api.wordpress.org/core/version-check/1.7/" in refused.message
+    assert "upkeep run example" in refused.message
+    assert untouched_site.run("release")["release"].outcome == "done"
+    untouched_site.tidy()

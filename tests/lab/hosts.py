@@ -125,6 +125,7 @@ class Host:
             "LAB_GATEWAY": self.instance.controller_address,
             "LAB_MIRROR": self.instance.mirror_address,
             "LAB_SUDO": "yes" if self.sudo else "no",
+            "LAB_WAITS_FOR_DISK": "yes" if self.instance.waits_for_disk else "no",
         }
         holder = start(self.instance, self.name, namespace_command(), self.folder / "console.log", environment)
         write_pidfile(self.folder / "holder.pid", holder)

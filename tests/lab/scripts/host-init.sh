@@ -1,7 +1,8 @@
 #!/bin/bash
 # The first program of a lab host. It runs in its own namespaces, makes the host's root out of the machine's `/` and a layer of the
 # host's own, and then becomes systemd (mode `run`) or the builder of the template (mode `build`).
-# From the environment: LAB_MODE LAB_FOLDER LAB_NAME LAB_HIDE, and for `run` LAB_ADDRESS LAB_GATEWAY LAB_MIRROR LAB_SUDO.
+# From the environment: LAB_MODE LAB_FOLDER LAB_NAME LAB_HIDE, and for `run` LAB_ADDRESS LAB_GATEWAY LAB_MIRROR LAB_SUDO
+# LAB_WAITS_FOR_DISK.
 set -eu
 folder=$LAB_FOLDER root=$LAB_FOLDER/root
 
@@ -50,6 +51,9 @@ if [ "$LAB_MODE" = run ]; then
     if [ "$LAB_SUDO" = yes ]; then
         echo 'deploy ALL=(ALL) NOPASSWD: ALL' >etc/sudoers.d/deploy
         chmod 440 etc/sudoers.d/deploy
+    fi
+    if [ "$LAB_WAITS_FOR_DISK" = no ]; then
+        printf '[mysqld]\n%s\n' innodb_flush_method=nosync sync_frm=0 aria_sync_log_dir=NEVER >etc/mysql/mariadb.conf.d/95-lab.cnf
     fi
 fi
 mkdir -p run/.machine
