@@ -31,7 +31,8 @@ lint: venv ## formatting, types, imports, YAML, Ansible, PHP
 	@.venv/bin/python -m tests lint
 
 bench: requirements ## measure, peers beside us: bench/results.json and the table in bench/README.md
-	@$(AS_ROOT) .venv/bin/python -m bench
+	@command -v borg >/dev/null || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends borgbackup
+	$(AS_ROOT) .venv/bin/python -m bench
 
 venv: $(READY) ## the virtual environment .venv with everything that Python needs
 

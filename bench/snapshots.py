@@ -5,30 +5,19 @@ from __future__ import annotations
 import json
 import os
 import random
-import shlex
-import subprocess
 import time
 from pathlib import Path
 
-import boto3
-from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-
+from bench.peers import TAR, Peers
 from bench.rows import Goal, Row
 from bench.site import HOST, BenchError, Site, say
 from tests.lab.hosts import USERS
 
 PART = "c"
-PEER = "tar | gzip and mariadb-dump | gzip, uploaded"
 SEED = 1908
 FILES = 5000
 BYTES = 1_000_000_000
 LEAST, PER_FOLDER = 2_000, 250
-# Both ends of the pipe are looked at: a dump that dies is no copy.
-COMMANDS = {
-    "files.tar.gz": "set -o pipefail; tar -C /srv/shop -cf - htdocs | gzip",
-    "database.sql.gz": "set -o pipefail; mariadb-dump --defaults-extra-file=.bench.cnf --single-transaction shop | gzip",
-}
 
 
 def measure(site: Site, repeat: int) -> list[Row]:
@@ -36,16 +25,18 @@ def measure(site: Site, repeat: int) -> list[Row]:
     site.begin()
     size = _fill(site)
     site.lab.s3.clear()
+    peers = Peers(site)
+    peers.prepare()
     say(f"c: {FILES} uploads with {size / 1e6:.0f} MB in all; the first restore point")
     first, _ = _ours(site)
-    first_peer = _peer(site)
+    first_peer = _peer(peers)
     say(f"c, first: ours {first:.1f} s, peer {first_peer:.1f} s")
     whole, host, peer = [], [], []
     for number in range(1, repeat + 1):
         seconds, on_host = _ours(site)
         whole.append(seconds)
         host.append(on_host)
-        peer.append(_peer(site))
+        peer.append(_peer(peers))
         say(
             f"c, {number} of {repeat}, unchanged: ours {seconds:.1f} s ({on_host:.1f} s on the host), peer {peer[-1]:.1f} s"
         )
@@ -53,11 +44,11 @@ def measure(site: Site, repeat: int) -> list[Row]:
     sent = "the peer's streams go over ssh to the controller, which uploads them with boto3 in parts (wall clock until both are stored)"
     tenth = Goal(ratio_at_most=0.1)
     return [
-        Row(PART, "snapshot, unchanged: whole playbook", "s", whole, peer, PEER, tenth,
+        Row(PART, "snapshot, unchanged: whole playbook", "s", whole, peer, TAR, tenth,
             f"playbooks/snapshot.yml by hand, start of Ansible and manifest included; {data}; {sent}"),
-        Row(PART, "snapshot, unchanged: on the host", "s", host, peer, PEER, tenth,
+        Row(PART, "snapshot, unchanged: on the host", "s", host, peer, TAR, tenth,
             f"what the manifest says that the host took, dump and proof of completeness included; {data}; {sent}"),
-        Row(PART, "snapshot, first: whole playbook", "s", [first], [first_peer], PEER, Goal(),
+        Row(PART, "snapshot, first: whole playbook", "s", [first], [first_peer], TAR, Goal(),
             f"for orientation: the same into an empty store, encryption included; {data}"),
     ]  # fmt: skip
 
@@ -100,27 +91,8 @@ def _points(site: Site) -> set[Path]:
     return set(site.lab.s3.data.glob("*/*/points/*.json"))
 
 
-def _peer(site: Site) -> float:
+def _peer(peers: Peers) -> float:
     """Let the peer copy the site; return its seconds."""
-    host, store = site.lab.host(HOST), site.lab.s3
-    config = site.in_place("config")["result"]
-    options = f'[client]\nuser={config["user"]}\npassword="{config["password"]}"\nhost={config["host"]}\n'
-    host.run(["sh", "-c", "umask 077; cat >$HOME/.bench.cnf"], host.ssh_user, input=options, check=True)
-    client = boto3.client(
-        "s3", endpoint_url=store.endpoint, region_name=store.region,
-        aws_access_key_id=store.access_key, aws_secret_access_key=store.secret_key,
-        config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required",
-                      response_checksum_validation="when_required"),
-    )  # fmt: skip
     began = time.monotonic()
-    for name, command in COMMANDS.items():
-        with subprocess.Popen(
-            host.ssh("bash", "-c", shlex.quote(command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-        ) as stream:
-            client.upload_fileobj(stream.stdout, store.bucket, f"bench/{name}", Config=TransferConfig())
-        if stream.returncode:
-            raise BenchError(f"{command} ended with {stream.returncode}")
-    seconds = time.monotonic() - began
-    if client.head_object(Bucket=store.bucket, Key="bench/files.tar.gz")["ContentLength"] < BYTES * 0.9:
-        raise BenchError("the peer's archive is not whole")
-    return seconds
+    peers.tar()
+    return time.monotonic() - began

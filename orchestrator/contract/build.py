@@ -12,6 +12,7 @@ from orchestrator.contract.model import (
     Client,
     Contact,
     Contract,
+    Database,
     Function,
     Hold,
     Policy,
@@ -91,6 +92,7 @@ def _production(data: Checked, url: str) -> Production:
         port=int(data.get("port", port)),
         programs=Programs(**data.get("programs", {})),
         error_log=data.get("error_log", ""),
+        database=Database(**data["database"]) if "database" in data else None,
     )
 
 

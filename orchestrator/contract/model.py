@@ -63,11 +63,27 @@ class Programs:
     mariadb: str = "mariadb"
     mariadb_dump: str = "mariadb-dump"
     restic: str = "restic"
+    psql: str = "psql"
+    pg_dump: str = "pg_dump"
+
+
+@dataclass(frozen=True)
+class Database:
+    """The database of a site that does not say it itself. Its password is in the vault, never here."""
+
+    engine: Literal["mariadb", "postgresql", "sqlite"]
+    name: str = ""
+    user: str = ""
+    host: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
 class Production:
-    """The place that visitors see. `error_log` is empty when PHP is to be asked for it."""
+    """The place that visitors see. `error_log` is empty when PHP is to be asked for it.
+
+    `database` is None for WordPress, whose wp-config.php says it.
+    """
 
     host: str
     root: str
@@ -75,6 +91,7 @@ class Production:
     port: int
     programs: Programs
     error_log: str
+    database: Database | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +117,7 @@ class Site:
     """One website with its places and functions. `url` has no closing slash."""
 
     name: str
-    cms: Literal["wordpress"]
+    cms: Literal["wordpress", "other"]
     url: str
     production: Production
     staging: Staging

@@ -209,8 +209,35 @@ def _program(name: str) -> Schema:
     )
 
 
+def _database() -> Schema:
+    word = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$"
+    word_allowed = "letters, digits, '_', '.' and '-', at most 63"
+    return _mapping(
+        "The database of a site with `cms: other`; WordPress says it itself. The password is `upkeep_database_password` in "
+        "group_vars/all/vault.yml, or in host_vars where sites have different ones; never here.",
+        {"engine": _choice("What kind of database it is.", "postgresql", "mariadb", "sqlite")},
+        {
+            "name": _word("Its name. All of it must be the site's own.", "notes", pattern=word, allowed=word_allowed),
+            "user": _word("The site's account, which owns it.", "notes", pattern=word, allowed=word_allowed),
+            "host": _word(
+                "Where the host reaches its server: a name, name:port, or the folder of a socket. Without it: localhost.",
+                "localhost",
+                "/var/run/postgresql",
+                pattern=r"^(/[A-Za-z0-9._@+/-]{1,250}|[A-Za-z0-9][A-Za-z0-9.-]{0,250}(:[0-9]{1,5})?)$",
+                allowed="a host's name or address, host:port, or " + ABSOLUTE_ALLOWED,
+            ),
+            "file": _word(
+                "For sqlite: the file.", "/srv/notes/data/notes.sqlite", pattern=ABSOLUTE, allowed=ABSOLUTE_ALLOWED
+            ),
+        },
+    )
+
+
 def _production() -> Schema:
-    programs = {name.replace("-", "_"): _program(name) for name in ("php", "mariadb", "mariadb-dump", "restic")}
+    programs = {
+        name.replace("-", "_"): _program(name)
+        for name in ("php", "mariadb", "mariadb-dump", "psql", "pg_dump", "restic")
+    }
     return _mapping(
         "The place that visitors see.",
         {
@@ -225,6 +252,7 @@ def _production() -> Schema:
         {
             "address": _text("Where the host itself reaches its web server. Without it: 127.0.0.1.", "127.0.0.1"),
             "port": _number("The port there. Without it: the port of the URL.", 80, 1, 65535),
+            "database": _database(),
             "programs": _mapping("How the host calls the programs that are needed.", {}, programs),
             "error_log": _word(
                 "PHP's error log. Without it PHP is asked.",
@@ -242,7 +270,8 @@ def _staging() -> Schema:
         {
             "port": _number("The port on 127.0.0.1 at which the copy answers.", 8081, 1024, 65535),
             "database": _word(
-                "The database of the copy. It exists already, and everything in it is thrown away.",
+                "The database of the copy. It exists already, and everything in it is thrown away. MariaDB and MySQL only: "
+                "with SQLite or PostgreSQL nothing is ever put into it, and any name will do.",
                 "shop_staging",
                 pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$",
                 allowed="letters, digits, '_' and '-', at most 64",
@@ -275,7 +304,11 @@ def _site() -> Schema:
     return _mapping(
         "One website.",
         {
-            "cms": _choice("The software that runs the site.", "wordpress"),
+            "cms": _choice(
+                "The software that runs the site. `other`: it is backed up, restored and tried, but not updated.",
+                "wordpress",
+                "other",
+            ),
             "url": _text("The site's address as visitors type it.", "https://www.example.test"),
             "places": _mapping("Where the site lives.", {"production": _production(), "staging": _staging()}),
             "functions": _list("What the site must do.", _function(), 1, 200),

@@ -182,8 +182,39 @@ def _site(view: View, site: Path) -> Iterator[Finding]:
         path = view.text(*program)
         if path is not None and path.startswith("/") and (problem := path_problem(path, document_root=False)):
             yield Finding(program, problem)
+    yield from _declared_database(view, site)
     yield from _staging(view, site)
     yield from _functions(view, site)
+
+
+def _declared_database(view: View, site: Path) -> Iterator[Finding]:
+    """WordPress says itself which database it has; any other site's is declared."""
+    production = (*site, "places", "production")
+    database: Path = (*production, "database")
+    cms, declared = view.text(*site, "cms"), view.get(*database)
+    if cms == "wordpress" and declared is not None:
+        yield Finding(database, "wp-config.php says which database a WordPress has. Remove this.", at_key=True)
+    place = view.get(*production)
+    if cms == "other" and isinstance(place, dict) and "database" not in place:
+        message = "the key 'database' is missing: a site that is not WordPress has its database declared, such as"
+        yield Finding(production, f"{message} {{engine: postgresql, name: notes, user: notes}}.", at_key=True)
+    engine = view.text(*database, "engine")
+    wanted = {"sqlite": ("file",), "postgresql": ("name", "user"), "mariadb": ("name", "user")}.get(engine or "", ())
+    for key in wanted:
+        if isinstance(declared, dict) and key not in declared:
+            yield Finding(database, f"the key '{key}' is missing: {engine} needs {' and '.join(wanted)}.", at_key=True)
+    for key in ("name", "user", "host", "file") if engine else ():
+        if key not in wanted and key != "host" and view.get(*database, key) is not None:
+            yield Finding((*database, key), f"{engine} has no {key}. Remove this.", at_key=True)
+    file = view.text(*database, "file")
+    if file is not None and (problem := path_problem(file, document_root=False)):
+        yield Finding((*database, "file"), problem)
+    host = view.text(*database, "host")
+    if host is not None and host.startswith("/") and ".." in host.split("/"):
+        yield Finding((*database, "host"), f"{quoted(host)} is not allowed: '..' may not stand in it.")
+    name = view.text(*database, "name")
+    if name is not None and name.lower() in {*SYSTEM_DATABASES, "postgres", "template0", "template1"}:
+        yield Finding((*database, "name"), f"{quoted(name)} belongs to the database server itself.")
 
 
 def _staging(view: View, site: Path) -> Iterator[Finding]:
@@ -242,6 +273,12 @@ def _verify(view: View) -> Iterator[Finding]:
 
 def _update(view: View) -> Iterator[Finding]:
     update: Path = ("scope", "update")
+    for site in view.below("sites") if view.get(*update) is not None else ():
+        if view.text(*site, "cms") == "other":
+            message = (
+                f"{quoted(str(site[-1]))} is no WordPress, and nothing else is updated. Take 'update' out of the scope,"
+            )
+            yield Finding(update, f"{message} or give that site a contract of its own.", at_key=True)
     window = (*update, "window")
     begins, ends = view.text(*window, "from"), view.text(*window, "to")
     if begins is not None and begins == ends:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from orchestrator.contract.model import Contract, Policy, Site, UpdateDuty
+from orchestrator.contract.model import Contract, Database, Policy, Site, UpdateDuty
 from orchestrator.probe.functions import probes_of
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -42,10 +42,23 @@ def _site(contract: Contract, site: Site) -> dict[str, Json]:
             "php": production.programs.php,
             "mariadb": production.programs.mariadb,
             "mariadb_dump": production.programs.mariadb_dump,
+            "psql": production.programs.psql,
+            "pg_dump": production.programs.pg_dump,
             "restic": production.programs.restic,
         },
         "error_log": production.error_log,
+        **({"database": _database(production.database)} if production.database else {}),
         "staging": {"port": site.staging.port, "database": site.staging.database},
+    }
+
+
+def _database(database: Database) -> dict[str, Json]:
+    return {
+        "engine": database.engine,
+        "name": database.name,
+        "user": database.user,
+        "host": database.host,
+        "file": database.file,
     }
 
 

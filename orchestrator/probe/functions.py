@@ -33,6 +33,8 @@ BUILT_IN: dict[str, tuple[Probe, ...]] = {
         Probe("wordpress: assets of the front page", "assets", "/", 200),
         Probe("wordpress: PHP error log", "log", "", 0),
     ),
+    # Nobody but the client can say what such a site must do.
+    "other": (),
 }
 
 

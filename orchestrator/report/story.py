@@ -44,6 +44,10 @@ REBUILD_MEANINGS = {
     "put-back": "The recovery did not come to its end. What it had brought to that host was removed again.",
     "unhealthy": "The site is on that host and is not well there. It was left for a person to look at.",
 }
+LOADED_MEANING = (
+    "A restore point was brought back in a scratch place: its files are whole and its database loads, row for row. Its"
+    " functions were not tried, because only WordPress can be served there. Production was not touched."
+)
 OPEN_MEANING = "The run did not come to its end. What is true is known on the host only: upkeep run --resume."
 RUNNING_MEANING = "The run is under way."
 
@@ -118,6 +122,12 @@ def _meaning(run: RunEntry) -> str:
             f"A part of the restore point is in the place of production: {part}. All else stayed as it was."
             + _seen_well(run)
         )
+    if (
+        run.outcome == "done"
+        and run.duty == "drill"
+        and _mapping(_evidence(run, "drill").get("verdict")).get("not_tried")
+    ):
+        return LOADED_MEANING
     if run.outcome == "done":
         return DONE_MEANINGS[run.duty] + _seen_well(run)
     if run.outcome == "put-back":

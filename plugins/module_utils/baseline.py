@@ -8,8 +8,9 @@ import os
 import shutil
 from typing import Any, Iterator
 
-from . import freeze, php_log, run_state, tree, wordpress
-from .database import Database, opened
+from . import cms, freeze, php_log, run_state, site_database, tree, wordpress
+from .database import Database, DatabaseError, opened
+from .dump import Sized
 from .probes import run_probes
 from .site import Site
 from .verdict import judge
@@ -27,6 +28,9 @@ def signed_in(place: Place) -> Iterator[str]:
     Plugins are left out when the session is made, so that a broken one cannot stop the probes.
     """
     answer: dict[str, Any] = {}
+    if place.site.cms != cms.WORDPRESS:
+        yield ""
+        return
     with contextlib.suppress(WordPressError):
         answer = place.php("sign-in", {"seconds": SIGN_IN_SECONDS, "without_plugins": True}, timeout=60)
     try:
@@ -39,9 +43,21 @@ def signed_in(place: Place) -> Iterator[str]:
 
 
 def opened_site(site: Site, run: str) -> tuple[Configuration, Database]:
-    """Read the site's configuration and open its database with the site's own account."""
+    """Read the site's configuration and open its database with the site's own account, as an update needs it.
+
+    Raises DatabaseError for an engine that updates do not know yet.
+    """
     folder = site.run_folder(run)
-    configuration = wordpress.configuration(site, folder)
+    configuration = cms.configuration(site, folder)
+    if site.cms != cms.WORDPRESS:
+        raise DatabaseError(
+            "this site is no WordPress, and no other is updated: take `update` out of the contract's scope"
+        )
+    if configuration.sqlite:
+        raise DatabaseError(
+            "this site's database is an SQLite file, and updates are only tried where it is MariaDB or MySQL."
+            " Backup, restore and drill work: take `update` out of the contract's scope"
+        )
     return configuration, opened(configuration.credentials, folder, site.programs)
 
 
@@ -71,8 +87,10 @@ def take(site: Site, run: str, probes: list[dict[str, Any]], *, as_visitor: bool
     With `as_visitor` nobody signs in, and what only an administrator sees is left out: his session, and a draft that
     his dashboard makes, would be traces.
     """
-    configuration, database = opened_site(site, run)
-    server = freeze.ask_web_server(site)
+    folder = site.run_folder(run)
+    configuration = cms.configuration(site, folder)
+    database = site_database.opened(site, configuration, folder)
+    server = cms.web_server(site)
     # PHP's own setting may be "syslog" or a name without a folder: nothing that can be read.
     log = site.error_log or configuration.debug_log or server["error_log"]
     log = log if os.path.isabs(log) else ""
@@ -81,7 +99,7 @@ def take(site: Site, run: str, probes: list[dict[str, Any]], *, as_visitor: bool
     else:
         with signed_in(wordpress.production(site, site.run_folder(run))) as cookies:
             results = probe_production(site, probes, log, cookies)
-    versions = wordpress.versions(site.root, database, configuration.prefix)
+    versions = cms.versions(site, database, configuration.prefix)
     versions["php"] = server["php"]
     return {
         "versions": versions,
@@ -93,7 +111,7 @@ def take(site: Site, run: str, probes: list[dict[str, Any]], *, as_visitor: bool
     }
 
 
-def headroom(site: Site, database: Database) -> dict[str, int]:
+def headroom(site: Site, database: Sized) -> dict[str, int]:
     """Return free bytes on the site's filesystem and how many an update needs."""
     paths = tree.scan(site.root)
     files = sum(entry.size for entry in paths.values() if entry.kind == "file")
@@ -109,7 +127,9 @@ def headroom(site: Site, database: Database) -> dict[str, int]:
 
 def refusals(site: Site, run: str, taken: dict[str, Any]) -> list[str]:
     """Return why an update of this site cannot be carried out safely, each as one sentence."""
-    configuration, _ = opened_site(site, run)
+    if site.cms != cms.WORDPRESS:
+        return []
+    configuration = wordpress.configuration(site, site.run_folder(run))
     paths = tree.scan(site.root)
     found = tree.obstacles(site.root, paths)
     links = wordpress.code_links(paths)

@@ -6,11 +6,9 @@ from __future__ import annotations
 import contextlib
 import os
 
-from . import freeze, scratch, tree
-from .baseline import opened_site
-from .database import PUT_ASIDE, PUT_AWAY
+from . import cms, freeze, scratch, site_database, tree
 from .site import RUN_ID, Site
-from .staging import opened_staging, stop_server
+from .staging import stop_server
 from .task import KNOWN_ERRORS
 
 
@@ -30,14 +28,10 @@ def clean_up(site: Site, run: str) -> list[str]:
                 scratch.removed(site, folder)
     removed = []
     with contextlib.suppress(*KNOWN_ERRORS):
-        configuration, database = opened_site(site, run)
-        copies = [*database.ours(PUT_ASIDE), *database.ours(PUT_AWAY)]
-        database.drop(copies)
-        removed += ["table " + name for name in copies]
-        staging = opened_staging(site, run, configuration)
+        folder = site.run_folder(run)
         # What is shown there was asked for by a person, and stays until somebody needs the place.
-        if not scratch.is_shown(site) and staging.database.leave():
-            removed.append("staging database " + staging.database.name)
+        database = site_database.opened(site, cms.configuration(site, folder), folder)
+        removed += database.tidy(keep_staging=scratch.is_shown(site))
     if os.path.isdir(site.root):
         removed += freeze.sweep(site.root)
     # A snapshot that was killed may have left its dump: all of the database, in the clear.

@@ -118,7 +118,14 @@ def run(
     return finished
 
 
-def stream(argv: list[str], *, timeout: float, take: Callable[[bytes], None], grace: float = 0.0) -> Finished:
+def stream(
+    argv: list[str],
+    *,
+    timeout: float,
+    take: Callable[[bytes], None],
+    grace: float = 0.0,
+    extra_environment: dict[str, str] | None = None,
+) -> Finished:
     """Run one program and hand what it prints to `take` while it runs, however much that is. Finished.out stays empty.
 
     Raises CommandFailed when it cannot be started or does not end within `timeout` seconds; its exit code is the
@@ -129,7 +136,7 @@ def stream(argv: list[str], *, timeout: float, take: Callable[[bytes], None], gr
     deadline = time.monotonic() + timeout
     # A file: nobody reads its complaints meanwhile, and a pipe would fill up.
     with tempfile.TemporaryFile() as said:
-        process = start(argv, stdout=subprocess.PIPE, stderr=said.fileno())
+        process = start(argv, stdout=subprocess.PIPE, stderr=said.fileno(), extra_environment=extra_environment)
         try:
             pipe = process.stdout.fileno()  # type: ignore[union-attr]
             with contextlib.suppress(OSError):

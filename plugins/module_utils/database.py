@@ -267,6 +267,10 @@ class Database:
             self.name,
         ]
 
+    def carry_out(self, script: str) -> None:
+        """Carry out a script as a dump is loaded; it may use DELIMITER, and its remarks reach the server."""
+        _run([*self.load_arguments()[:-1], "--comments", self.name], script, 600.0)
+
     def other_connections(self) -> int:
         """Return how many other connections the site's account has open in this database: requests still at work."""
         rows = self.query(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from . import command
 from .database import END_MARKER, OURS, PUT_ASIDE, PUT_AWAY, Database, DatabaseError, quoted
@@ -24,6 +24,13 @@ LONGEST_LINE = 200
 # The first line of a dump by a newer MariaDB: its client leaves out dangerous commands from there on, and any other
 # client takes it for a statement that fails (wp-cli/db-command issue 258).
 SANDBOX = b"/*M!999999\\- enable the sandbox mode */"
+
+
+class Sized(Protocol):
+    """Whatever says how many bytes it takes."""
+
+    def size(self) -> int:
+        """Return the bytes."""
 
 
 class DumpError(Exception):
@@ -87,7 +94,7 @@ class _Contents:
     more: list[str]
 
 
-def needed(database: Database) -> int:
+def needed(database: Sized) -> int:
     """Return how many bytes must be free before the database is dumped: its size and half of it again."""
     return database.size() * 3 // 2 + SPARE_BYTES
 

@@ -15,16 +15,13 @@ from . import dump, tree
 from .database import Database
 from .dump_files import DumpFile
 from .dump_stream import BLOCK, DEFINITIONS, SEQUENCES, TABLE, Reader, StreamError, split
+from .engine import LoadError
 from .points import PointError, dump_files
 
 # At the beginning of a statement, in the forms in which mariadb-dump and mysqldump write it.
 _DEFINER = re.compile(
     rb"(?m)^((?:/\*!\d+ CREATE\*/ )?(?:/\*!\d+ |CREATE )(?:ALGORITHM=\w+ )?)DEFINER=`[^`\n]*`@`[^`\n]*`"
 )
-
-
-class LoadError(Exception):
-    """The dump cannot be put in the place of production's tables."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ def needed(wanted: dict[str, Any], tables: Sequence[str] = ()) -> int:
 
 def refusals(wanted: dict[str, Any], tables: Sequence[str] = ()) -> list[str]:
     """Return why these tables, or all of them, cannot be put in the place of others, as far as the manifest tells."""
-    return _more_than_tables(
-        set(wanted.get("others", ())), set(wanted.get("triggers", ())), sorted(tables or wanted["tables"]), not tables
-    )
+    return _more_than_tables(set(wanted.get("others", ())), whole=not tables)
 
 
 def load(
@@ -70,8 +65,8 @@ def load(
 ) -> dict[str, int]:
     """Load the tables, all of them without names, and return their rows. `restored` is the folder restic filled.
 
-    Views, routines and events stay as they are in production, so of a whole dump they must be what they were: `present`
-    tells what they are now.
+    Views, triggers, routines and events stay as they are in production, so of a whole dump they must be what they were:
+    `present` tells what they are now.
 
     Raises LoadError for a dump that is not the one that was stored, DatabaseError for a statement that fails.
     """
@@ -85,8 +80,8 @@ def load(
         raise LoadError(f"the dump cannot be used: {error}") from error
     if not tables and DEFINITIONS in others and others[DEFINITIONS] != present():
         raise LoadError(
-            "only tables can be put in the place of others, and the views, routines or events of the restore point are"
-            " others than those of today. Ask for tables by name, or for the files"
+            "only tables can be put in the place of others, and the views, triggers, routines or events of the"
+            " restore point are others than those of today. Ask for tables by name, or for the files"
         )
     incoming.empty()
     for table in names:
@@ -146,7 +141,7 @@ def _proved(
     wanted: dict[str, Any], restored: str, names: list[str], *, whole: bool
 ) -> tuple[dict[str, _Loadable], dict[str, bytes]]:
     """Compare files of a dump with the manifest. Returns those of the tables, and what is no table."""
-    _refuse(_more_than_tables(set(wanted["others"]), set(wanted["triggers"]), names, whole))
+    _refuse(_more_than_tables(set(wanted["others"]), whole=whole))
     stored = {each.file: each for each in dump_files(wanted)}
     entries = [(wanted["tables"][table], table, TABLE) for table in names]
     entries += [(entry, kind, kind) for kind, entry in wanted["others"].items() if whole]
@@ -174,7 +169,7 @@ def _taken_apart(
     folder = os.path.join(restored, "taken-apart")
     tree.remove(folder)
     writer = split(path, folder)
-    _refuse(_more_than_tables(set(writer.others), set(proof.triggers), names, whole))
+    _refuse(_more_than_tables(set(writer.others), whole=whole))
     missing = sorted(set(names) - set(writer.tables))
     if missing:
         raise LoadError(f"the dump has no table {missing[0]}")
@@ -195,11 +190,8 @@ def _statements(path: str) -> bytes:
     return b"".join(found)
 
 
-def _more_than_tables(others: set[str], triggers: set[str], names: list[str], whole: bool) -> list[str]:
+def _more_than_tables(others: set[str], *, whole: bool) -> list[str]:
     """Say what would have to come back beside tables, and cannot be exchanged as they can."""
-    watched = sorted(triggers & set(names))
-    if watched:
-        return [f"only tables can be put in the place of others, and {watched[0]} has a trigger"]
     if whole and SEQUENCES in others:
         return ["only tables can be put in the place of others, and the restore point has sequences"]
     return []

@@ -121,6 +121,9 @@ class Reader:
             # Loaded with the rows it would keep the table from being renamed; and it is no part of the rows.
             self.triggers.add(self._name)
             self._kind, self._name = DEFINITIONS, ""
+        elif kind == "trigger" and self._kind == HEAD:
+            # A file of our own that has nothing but definitions.
+            self._kind = DEFINITIONS
 
     def _filling(self, table: str) -> None:
         # An INSERT without a row at the beginning of a line has them all in one: MySQL's program writes so.

@@ -8,6 +8,7 @@ import re
 from typing import Any, Mapping
 
 from . import dump, dump_load, tree
+from .engine import MARIADB
 from .parts import Part
 from .restic import Listing, Node, Repository
 from .site import Site
@@ -31,14 +32,16 @@ def refusals(site: Site, manifest: dict[str, Any], part: Part) -> list[str]:
         return found
     if manifest["root"] != site.root:
         found.append(f"it was taken of {manifest['root']}, and the site lies in {site.root}")
-    if part.database and manifest["dump"].get("database") == site.staging_database:
+    mariadb = manifest["dump"].get("engine", MARIADB) == MARIADB
+    if part.database and mariadb and manifest["dump"].get("database") == site.staging_database:
         found.append(f"the staging database is production's own database {site.staging_database}")
     parent = os.path.dirname(site.root)
     if part.tree and os.stat(parent).st_dev != os.stat(site.root).st_dev:
         found.append(f"{site.root} is a filesystem of its own, so its tree cannot be exchanged")
     needed = manifest["files"]["bytes"] if part.files else 0
     if part.database:
-        found += dump_load.refusals(manifest["dump"], part.tables)
+        if mariadb:
+            found += dump_load.refusals(manifest["dump"], part.tables)
         needed += dump_load.needed(manifest["dump"], part.tables)
     return found + no_room(site, needed)
 

@@ -10,10 +10,9 @@ import os
 import re
 import secrets
 import time
-from typing import Any, Sequence
+from typing import Any, Protocol, Sequence
 
 from . import wordpress_php
-from .database import Database
 from .site import Site
 from .web import fetch
 
@@ -28,6 +27,13 @@ LONGEST_REVALIDATION = 5
 HELPER = re.compile(r"(?:upkeep-[0-9a-f]{16}\.(?:php|json)|\.maintenance|\.upkeep-freeze)(?:\.upkeep-tmp)?\Z")
 
 
+class Drained(Protocol):
+    """Whatever says how many requests are still at work in it."""
+
+    def other_connections(self) -> int:
+        """Return their number."""
+
+
 class FreezeError(Exception):
     """The site cannot be frozen, drained, or its opcode cache cannot be emptied."""
 
@@ -38,7 +44,12 @@ def new_token() -> str:
 
 
 def freeze(root: str, token: str) -> None:
-    """Answer 503 with Retry-After to everything but requests that carry the token, from the next request on."""
+    """Answer 503 with Retry-After to everything but requests that carry the token, from the next request on.
+
+    Without a token nothing happens: what is no WordPress does not look at the marker.
+    """
+    if not token:
+        return
     _write(os.path.join(root, SEAL), _seal(token))
     _write(os.path.join(root, MARKER), wordpress_php.MAINTENANCE)
 
@@ -61,7 +72,7 @@ def is_frozen(root: str) -> bool:
         return False
 
 
-def drain(database: Database, seconds: float = DRAIN_SECONDS, *, quiet: float = QUIET_SECONDS) -> float:
+def drain(database: Drained, seconds: float = DRAIN_SECONDS, *, quiet: float = QUIET_SECONDS) -> float:
     """Wait until the requests that came in before the freeze have let go of the database. Returns the seconds waited.
 
     A request that was let in a moment before the freeze connects a moment after it: only a spell of `quiet` seconds counts.

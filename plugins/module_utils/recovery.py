@@ -14,10 +14,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
-from . import dump_load, fetch, tree, wordpress, wordpress_config
+from . import cms, dump_load, fetch, tree, wordpress, wordpress_config
 from .database import OURS, STAGING_MARK, Credentials, Database, DatabaseError, opened, quoted
 from .dump import DumpError
-from .dump_load import LoadError
+from .engine import MARIADB, LoadError
 from .fetch import RestoreError, restored_folder
 from .restic import Node, Repository
 from .site import Site
@@ -41,6 +41,8 @@ class Recovered:
 
 def refusals(site: Site, manifest: Mapping[str, Any]) -> list[str]:
     """Return why this restore point cannot be brought to this host at all. Nothing is touched."""
+    if site.cms != cms.WORDPRESS or manifest["dump"].get("engine", MARIADB) != MARIADB:
+        return ["only a WordPress on MariaDB can be made anew elsewhere: docs/leaving.md says how others are by hand"]
     return fetch.no_room(site, int(manifest["files"]["bytes"]) + dump_load.needed(manifest["dump"]))
 
 

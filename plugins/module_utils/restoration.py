@@ -12,13 +12,12 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Sequence
+from typing import Any
 
-from . import dump, dump_load, freeze, run_state, table_switch, tree, tree_part, wordpress
+from . import cms, freeze, run_state, site_database, tree, tree_part, wordpress
 from .baseline import of_run, probe_production, signed_in
-from .database import Database, DatabaseError, opened
-from .dump import DumpError
-from .dump_load import LoadError
+from .database import DatabaseError
+from .engine import Engine
 from .fetch import RestoreError, restored_folder
 from .freeze import FreezeError
 from .interruption import Interrupted, interruptible
@@ -26,7 +25,6 @@ from .parts import Part
 from .promotion import PATIENCE_SECONDS
 from .restic import Listing
 from .site import RUN_ID, Site
-from .staging import can_use
 from .task import KNOWN_ERRORS, Stop
 from .verdict import judge
 from .wordpress import Configuration, Place, WordPressError
@@ -43,8 +41,7 @@ class Restoration:
     run: str
     manifest: dict[str, Any]
     configuration: Configuration
-    database: Database
-    incoming: Database
+    engine: Engine
     probes: list[dict[str, Any]]
     part: Part = field(default_factory=Part)
     token: str = field(default_factory=freeze.new_token)
@@ -65,7 +62,7 @@ class Restoration:
     def database_version(self) -> str:
         """Return the version of WordPress's tables in production, or "" when they cannot be read."""
         try:
-            seen = wordpress.versions(self.site.root, self.database, self.configuration.prefix)
+            seen = cms.versions(self.site, self.engine, self.configuration.prefix)
         except DatabaseError:
             return ""
         return str(seen["db_version"])
@@ -85,16 +82,15 @@ def opened_restoration(
     journal = run_state.load(site, run, STATE)
     part = part or Part.from_journal(journal.get("part", {}))
     try:
-        configuration = wordpress.configuration(site, folder)
+        configuration = cms.configuration(site, folder)
     except WordPressError:
         if not part.files:
             raise
         # The site may have lost its own: then the restored one says where the database is.
         configuration = _restored_configuration(site, run, restored_folder(site, run) + site.root)
-    database = opened(configuration.credentials, folder, site.programs)
-    incoming = opened(configuration.credentials, _made(folder, "incoming"), site.programs, site.staging_database)
-    restoration = Restoration(site, run, manifest, configuration, database, incoming, probes, part, journal=journal)
-    restoration.token = journal.get("token", restoration.token)
+    engine = site_database.opened(site, configuration, folder)
+    restoration = Restoration(site, run, manifest, configuration, engine, probes, part, journal=journal)
+    restoration.token = journal.get("token", restoration.token if site.cms == cms.WORDPRESS else "")
     return restoration
 
 
@@ -103,9 +99,11 @@ def prepare(
 ) -> dict[str, Any]:
     """Prove the restore point: its tables load, all of them. Production is only read. Raises RestoreError, DatabaseError, …"""
     site, manifest, part = restoration.site, restoration.manifest, restoration.part
-    if part.database and restoration.incoming.name == restoration.database.name:
-        raise RestoreError(f"the staging database is production's own database {restoration.database.name}")
-    if part.tree and restoration.configuration.content != os.path.join(site.root, "wp-content"):
+    if (
+        part.tree
+        and site.cms == cms.WORDPRESS
+        and restoration.configuration.content != os.path.join(site.root, "wp-content")
+    ):
         raise RestoreError(
             f"the site's content folder is {restoration.configuration.content}, outside of the usual place"
         )
@@ -115,8 +113,9 @@ def prepare(
     evidence: dict[str, Any] = {"part": part.asked()}
     try:
         if part.database:
-            can_use(restoration.incoming, restoration.configuration)
-            rows = _load(restoration, timeout)
+            site_database.of_the_same_kind(restoration.engine, manifest)
+            restoration.engine.usable()
+            rows = restoration.engine.load(manifest["dump"], restoration.folder, part.tables, timeout=timeout)
             evidence.update(tables=len(rows), rows=sum(rows.values()))
         if part.paths:
             stored = listing.below(site.root)
@@ -129,10 +128,10 @@ def prepare(
     except BaseException:
         if part.database:
             with contextlib.suppress(DatabaseError):
-                restoration.incoming.leave()
+                restoration.engine.leave()
         raise
     if part.database:
-        table_switch.forget(restoration.database)
+        restoration.engine.forget()
     restoration.note(
         "prepared",
         point=manifest["point"],
@@ -170,12 +169,7 @@ def other_version(site: Site, manifest: dict[str, Any], part: Part, database_ver
 
 def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]:
     """Put the restore point in the place of production and probe it. Raises Stop when production was put back."""
-    site, database, incoming, part = (
-        restoration.site,
-        restoration.database,
-        restoration.incoming,
-        restoration.part,
-    )
+    site, engine, part = restoration.site, restoration.engine, restoration.part
     evidence: dict[str, Any] = {}
     reasons: list[str] = []
     started = time.monotonic()
@@ -185,24 +179,21 @@ def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]
             freeze.freeze(site.root, restoration.token)
             if part.tree:
                 freeze.freeze(restoration.tree, restoration.token)
-            freeze.drain(database)
+            freeze.drain(engine)
             if part.paths:
                 tree_part.follow(site.root, restoration.tree, part)
-            planned = (
-                table_switch.plan(database, incoming, restoration.configuration.prefix, part.tables)
-                if part.database
-                else {}
-            )
+            planned = engine.plan(part.tables) if part.database else {}
             restoration.note("switching", switch=planned)
             if part.database:
-                table_switch.switch(database, incoming, planned)
+                engine.switch(planned)
             restoration.note("exchanged")
             if part.tree:
+                site_database.carry_over(engine, site, restoration.tree)
                 tree.exchange(site.root, restoration.tree)
-            said = freeze.refresh_opcodes(site)
+            said = cms.refresh_opcodes(site)
             _flush_object_cache(restoration)
             evidence["verdict"] = _look(restoration, str(said.get("error_log") or ""))
-            evidence["versions"] = wordpress.versions(site.root, database, restoration.configuration.prefix)
+            evidence["versions"] = cms.versions(site, engine, restoration.configuration.prefix)
             if must_be_healthy:
                 reasons += evidence["verdict"]["reasons"]
             if not reasons:
@@ -220,9 +211,8 @@ def switch(restoration: Restoration, *, must_be_healthy: bool) -> dict[str, Any]
         if part.tree:
             freeze.thaw(restoration.tree)
         if part.database:
-            # What is left there belongs to others than this site: see table_switch.plan().
-            evidence["tables_not_restored"] = incoming.tables()
-            incoming.leave()
+            evidence["tables_not_restored"] = engine.left()
+            engine.leave()
     return evidence
 
 
@@ -254,12 +244,12 @@ def back(restoration: Restoration) -> dict[str, Any]:
         if restoration.part.tree and os.stat(site.root).st_ino == journal["new"]:
             freeze.freeze(restoration.tree, restoration.token)
             with contextlib.suppress(FreezeError):
-                freeze.drain(restoration.database)
+                freeze.drain(restoration.engine)
             tree.exchange(site.root, restoration.tree)
         if journal.get("switch"):
-            table_switch.switch_back(restoration.database, restoration.incoming, journal["switch"])
+            restoration.engine.switch_back(journal["switch"])
         try:
-            freeze.refresh_opcodes(site)
+            cms.refresh_opcodes(site)
         except FreezeError as error:
             evidence["opcodes"] = str(error)
         with contextlib.suppress(WordPressError):
@@ -271,7 +261,7 @@ def back(restoration: Restoration) -> dict[str, Any]:
         freeze.thaw(restoration.tree)
     restoration.note("back")
     if restoration.part.database:
-        restoration.incoming.leave()
+        restoration.engine.leave()
     return evidence
 
 
@@ -299,49 +289,6 @@ def recover(restoration: Restoration) -> dict[str, Any]:
     return {"state": {"confirmed": "finished", "back": "put-back"}.get(str(state), "untouched")}
 
 
-def _load(restoration: Restoration, timeout: float) -> dict[str, int]:
-    """Load the wanted tables into the staging database and compare them with the dump and the manifest."""
-    database, incoming, asked = restoration.database, restoration.incoming, restoration.part.tables
-    prefix = restoration.configuration.prefix
-    strange = [table for table in asked if not table.startswith(prefix)]
-    if strange:
-        raise RestoreError(f"table {strange[0]} is not one of this site, whose tables begin with {prefix}")
-    _refuse_ties(database, prefix, asked)
-    watched = table_switch.watched(database, asked)
-    if watched:
-        raise RestoreError(f"table {watched[0]} has a trigger, which would not come back with it")
-    try:
-        rows = dump_load.load(
-            incoming,
-            restoration.manifest["dump"],
-            restoration.folder,
-            tables=asked,
-            present=lambda: dump.definitions(database),
-            timeout=timeout,
-        )
-    except (LoadError, DumpError) as error:
-        raise RestoreError(str(error)) from error
-    if not any(table.startswith(prefix) for table in rows):
-        raise RestoreError(f"none of its tables begins with {prefix}, as the site's tables do")
-    if asked:
-        _refuse_ties(incoming, prefix, asked)
-    return rows
-
-
-def _refuse_ties(database: Database, prefix: str, asked: Sequence[str]) -> None:
-    """Raise RestoreError when foreign keys tie what is switched to what stays."""
-    if asked:
-        torn = table_switch.crossing(database, lambda table: table in asked)
-        others = sorted({name for _, one, other in torn for name in (one, other)} - set(asked))
-        if torn:
-            raise RestoreError(f"the foreign key {torn[0][0]} ties these tables to others: add {', '.join(others)}")
-        return
-    torn = table_switch.crossing(database, lambda table: table.startswith(prefix))
-    if torn:
-        keys = ", ".join(key for key, _, _ in torn[:5])
-        raise RestoreError(f"these foreign keys tie the site's tables to others: {keys}")
-
-
 def _still_opens(restoration: Restoration) -> None:
     """Raise RestoreError when a restored wp-config.php names a database that it cannot open any more."""
     site, now, part = restoration.site, restoration.configuration, restoration.part
@@ -349,12 +296,12 @@ def _still_opens(restoration: Restoration) -> None:
     if not inside or not (part.files or part.covers(os.path.relpath(now.path, site.root))):
         return
     then = _restored_configuration(site, restoration.run, restoration.tree)
-    if then.credentials.name != now.credentials.name or then.prefix != now.prefix:
+    if (then.credentials.name, then.sqlite, then.prefix) != (now.credentials.name, now.sqlite, now.prefix):
         raise RestoreError("the restored wp-config.php names another database or table prefix than the site has now")
     if then.credentials != now.credentials:
         folder = _made(site.run_folder(restoration.run), "restored")
         try:
-            opened(then.credentials, folder, site.programs).query("SELECT 1")
+            site_database.opened(site, then, folder).query("SELECT 1")
         except DatabaseError as error:
             raise RestoreError(
                 "the restored wp-config.php cannot open the database: was its password changed?"
@@ -365,7 +312,10 @@ def _restored_configuration(site: Site, run: str, root: str) -> Configuration:
     """Read the wp-config.php of a tree that waits, as if it were in its place already."""
     found = wordpress.configuration(replace(site, root=root), _made(site.run_folder(run), "restored"))
     return replace(
-        found, path=found.path.replace(root, site.root, 1), content=found.content.replace(root, site.root, 1)
+        found,
+        path=found.path.replace(root, site.root, 1),
+        content=found.content.replace(root, site.root, 1),
+        sqlite=found.sqlite.replace(root, site.root, 1),
     )
 
 

@@ -5,26 +5,44 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from .web import Target, target_for
 
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\Z")
 
-PROGRAMS = {"php": "php", "mariadb": "mariadb", "mariadb_dump": "mariadb-dump", "restic": "restic"}
+PROGRAMS = {
+    "php": "php",
+    "mariadb": "mariadb",
+    "mariadb_dump": "mariadb-dump",
+    "psql": "psql",
+    "pg_dump": "pg_dump",
+    "restic": "restic",
+}
 
 # The argument spec of the `site` option that every module of ours takes.
 SITE_OPTIONS = {
     "client": {"type": "str", "required": True},
     "name": {"type": "str", "required": True},
-    "cms": {"type": "str", "choices": ["wordpress"], "required": True},
+    "cms": {"type": "str", "choices": ["wordpress", "other"], "required": True},
     "url": {"type": "str", "required": True},
     "root": {"type": "str", "required": True},
     "address": {"type": "str", "required": True},
     "port": {"type": "int", "required": True},
     "programs": {"type": "dict", "default": {}, "options": {name: {"type": "str"} for name in PROGRAMS}},
     "error_log": {"type": "str", "default": ""},
+    "database": {
+        "type": "dict",
+        "options": {
+            "engine": {"type": "str", "choices": ["mariadb", "postgresql", "sqlite"], "required": True},
+            "name": {"type": "str", "default": ""},
+            "user": {"type": "str", "default": ""},
+            "host": {"type": "str", "default": ""},
+            "file": {"type": "str", "default": ""},
+        },
+    },
     "staging": {
         "type": "dict",
         "required": True,
@@ -47,11 +65,15 @@ class Site:
     error_log: str
     staging_port: int
     staging_database: str
+    cms: str = "wordpress"
+    database: dict[str, Any] = field(default_factory=dict)
+    """What the contract declares of the database; WordPress says it itself."""
+    database_password: str = field(default="", repr=False)
     elsewhere: str = ""
     """Another workshop, for a look that leaves no trace on the host."""
 
     @classmethod
-    def from_parameters(cls, given: dict[str, object]) -> Site:
+    def from_parameters(cls, given: dict[str, object], database_password: str = "") -> Site:
         """Build the value from a module's `site` option (checked by SITE_OPTIONS). Raises ValueError.
 
         A document root that is a link stands for the folder it leads to: that folder is what WordPress sees as its
@@ -78,6 +100,9 @@ class Site:
             error_log=str(given.get("error_log") or ""),
             staging_port=int(staging["port"]),
             staging_database=str(staging["database"]),
+            cms=str(given.get("cms") or "wordpress"),
+            database=dict(given.get("database") or {}),  # type: ignore[call-overload]
+            database_password=database_password,
         )
 
     @property

@@ -6,11 +6,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Sequence
 
-from . import dump, restic, tree, wordpress
-from .database import Database, opened
+from . import cms, dump, restic, site_database, tree
 from .dump import DumpError
+from .engine import Engine
 from .points import SCHEMA, Store
 from .restic import Incomplete, Listing, Repository, ResticError
 from .site import Site
@@ -38,7 +38,7 @@ def cache_folder(site: Site) -> str:
     return os.path.join(site.workshop, "cache", "restic")
 
 
-def headroom(site: Site, database: Database) -> None:
+def headroom(site: Site, database: Engine) -> None:
     """Raise SnapshotError when the dump would not find room beside the site."""
     needed, free = dump.needed(database), dump.free(os.path.dirname(site.root))
     if free < needed:
@@ -56,16 +56,20 @@ def take(
     """
     started = now()
     folder = site.run_folder(run)
-    configuration = wordpress.configuration(site, folder)
-    database = opened(configuration.credentials, folder, site.programs)
+    configuration = cms.configuration(site, folder)
+    database = site_database.opened(site, configuration, folder)
     headroom(site, database)
     version = repository.version()
-    versions = wordpress.versions(site.root, database, configuration.prefix)
+    versions = cms.versions(site, database, configuration.prefix)
     versions["php"] = configuration.php
     with _removed_afterwards(dump_folder(site)):
-        dumped = dump.take(database, dump_folder(site), timeout=timeout)
+        dumped = database.take(dump_folder(site), timeout=timeout)
         before = tree.scan(site.root)
-        listing = _stored(site, run, point, configuration, repository, timeout)
+        # A file that the database writes to meanwhile is no copy of it: the dump is.
+        beside = [path for path in database.files() if _inside(path, site.root)]
+        listing = _stored(site, run, point, configuration, repository, timeout, beside)
+    for path in beside:
+        before.pop(os.path.relpath(path, site.root), None)
     _complete(site, before, listing, dumped)
     files = [node for node in listing.below(site.root).values() if node.kind == "file"]
     return {
@@ -79,7 +83,7 @@ def take(
         "restic": {"repository": store.prefix + "/restic", "snapshot": listing.snapshot, "version": version},
         "files": {"count": len(files), "bytes": sum(node.size for node in files)},
         "links_outside": links_outside(site.root, before)[:SHOWN_LINKS],
-        "dump": dict(dumped.evidence(), database=database.name),
+        "dump": dict(dumped.evidence(), database=database.name, engine=database.kind),
         "versions": versions,
         "previous": "",
         "seconds": round(now() - started, 1),
@@ -113,7 +117,13 @@ def lost(before: dict[str, tree.Entry], stored: dict[str, restic.Node]) -> list[
 
 
 def _stored(
-    site: Site, run: str, point: str, configuration: Configuration, repository: Repository, timeout: float
+    site: Site,
+    run: str,
+    point: str,
+    configuration: Configuration,
+    repository: Repository,
+    timeout: float,
+    beside: Sequence[str],
 ) -> Listing:
     """Store a snapshot and return what the store says is in it."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -122,7 +132,7 @@ def _stored(
                 paths(site, configuration),
                 host=f"{site.client}.{site.name}",
                 tags=["point=" + point, "run=" + run],
-                exclude=[os.path.join(site.root, name) for name in tree.FROZEN],
+                exclude=[*(os.path.join(site.root, name) for name in tree.FROZEN), *beside],
                 timeout=timeout,
             )
             return repository.listing(short)

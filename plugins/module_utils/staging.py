@@ -14,11 +14,12 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Iterator
 
 from . import command, dump, tree, wordpress_php
 from .database import END_MARKER, Database, DatabaseError, opened
+from .engine_sqlite import beside
 from .lease import write_whole
 from .site import Site
 from .web import fetch
@@ -44,6 +45,8 @@ class Staging:
     root: str
     base: str
     database: Database
+    sqlite: str = ""
+    """The file that is the copy's database, instead of `database`."""
 
     @property
     def log(self) -> str:
@@ -54,6 +57,7 @@ class Staging:
         """What the staging copy's PHP finds in its environment."""
         return {
             "UPKEEP_STAGING_DATABASE": self.database.name,
+            "UPKEEP_STAGING_SQLITE": self.sqlite,
             "UPKEEP_STAGING_PREPEND": os.path.join(self.folder, "prepend.php"),
             "UPKEEP_STAGING_CONTENT": os.path.join(self.root, "wp-content"),
             "UPKEEP_STAGING_LOG": self.log,
@@ -77,9 +81,10 @@ class Staging:
     def prove(self) -> None:
         """Ask the copy's WordPress, before any plugin runs in it, what it would write to. Raises StagingError."""
         answer = self.place().php("where", {"without_plugins": True}, timeout=120)
-        if answer["database"] != self.database.name:
+        wanted = self.sqlite or self.database.name
+        if answer["database"] != wanted:
             raise StagingError(
-                f"the copy would use the database {answer['database']}, not {self.database.name}:"
+                f"the copy would use the database {answer['database']}, not {wanted}:"
                 " does wp-config.php or wp-content/db.php open a database of its own?"
             )
         root = os.path.realpath(self.root) + "/"
@@ -166,12 +171,13 @@ def opened_staging(site: Site, run: str, configuration: Configuration) -> Stagin
     Raises StagingError when its database is production's own: what is opened here is emptied sooner or later.
     """
     name = configuration.credentials.name
-    if site.staging_database.lower() == name.lower():
+    if not configuration.sqlite and site.staging_database.lower() == name.lower():
         raise StagingError(f"the staging database is production's own database {name}: refused")
     folder = os.path.join(site.run_folder(run), "staging")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     database = opened(configuration.credentials, folder, site.programs, site.staging_database)
-    return Staging(site, folder, os.path.join(folder, "htdocs"), os.path.join(folder, "base"), database)
+    copy = Staging(site, folder, os.path.join(folder, "htdocs"), os.path.join(folder, "base"), database)
+    return replace(copy, sqlite=beside(site.run_folder(run))) if configuration.sqlite else copy
 
 
 def create(staging: Staging, configuration: Configuration, production: Database) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import tempfile
 import time
 from typing import Any
 
-from . import command, restic, tree, wordpress
+from . import cms, command, restic, site_database, tree
 from . import snapshot as site_snapshot
-from .database import opened
 from .dump import DumpError
 from .points import POINT_ID, PointError, Store
 from .restic import ResticError
@@ -54,8 +53,8 @@ def snapshot(asked: Asked, site: Site, run: str) -> dict[str, Any]:
 def _would(site: Site, point: str, store: Store) -> dict[str, Any]:
     # Our PHP and the option file need a folder for as long as that takes.
     with tempfile.TemporaryDirectory(prefix="upkeep-") as folder:
-        configuration = wordpress.configuration(site, folder)
-        database = opened(configuration.credentials, folder, site.programs)
+        configuration = cms.configuration(site, folder)
+        database = site_database.opened(site, configuration, folder)
         site_snapshot.headroom(site, database)
         command.run([site.programs["restic"], "version"], timeout=60)
         tables = database.tables()

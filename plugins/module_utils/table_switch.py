@@ -29,12 +29,45 @@ def crossing(database: Database, inside: Callable[[str], bool]) -> list[tuple[st
     return [(row[0], row[1], row[2]) for row in rows if inside(row[1]) != inside(row[2])]
 
 
-def watched(database: Database, tables: Sequence[str]) -> list[str]:
-    """Return those of the tables that have triggers: they stay with the table that is put away."""
+def triggers(database: Database, tables: Sequence[str]) -> list[dict[str, str]]:
+    """Return the triggers of these tables, each with what makes it again, in the order in which they run.
+
+    A trigger would stay with the table that is put away, so it is taken off meanwhile and made again, as keys are.
+    """
     rows = database.query(
-        "SELECT DISTINCT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
+        "SELECT HEX(TRIGGER_NAME), HEX(EVENT_OBJECT_TABLE), DEFINER, HEX(SQL_MODE), CHARACTER_SET_CLIENT,"
+        " COLLATION_CONNECTION, ACTION_TIMING, EVENT_MANIPULATION, HEX(ACTION_STATEMENT) FROM information_schema.TRIGGERS"
+        " WHERE TRIGGER_SCHEMA = DATABASE() ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
     )
-    return sorted({row[0] for row in rows} & set(tables))
+    found = []
+    for name, table, definer, mode, characters, collation, timing, event, body in rows:
+        text = {key: bytes.fromhex(value).decode() for key, value in (("name", name), ("table", table), ("mode", mode))}
+        if text["table"] in tables:
+            head = f"CREATE TRIGGER {quoted(text['name'])} {timing} {event} ON {quoted(text['table'])} FOR EACH ROW "
+            made = {"definer": definer, "characters": characters, "collation": collation}
+            found.append({**text, **made, "statement": head + bytes.fromhex(body).decode()})
+    return found
+
+
+def try_trigger(incoming: Database) -> None:
+    """Raise DatabaseError when the site's account cannot make triggers: then none is taken off that would be lost."""
+    table = quoted(PUT_AWAY + "try")
+    incoming.query(f"DROP TABLE IF EXISTS {table}; CREATE TABLE {table} (id INT)")
+    try:
+        _make(
+            incoming,
+            [
+                {
+                    "name": PUT_AWAY + "try",
+                    "mode": "",
+                    "characters": "utf8mb4",
+                    "collation": "utf8mb4_general_ci",
+                    "statement": f"CREATE TRIGGER {table} BEFORE INSERT ON {table} FOR EACH ROW SET @upkeep = 1",
+                }
+            ],
+        )
+    finally:
+        incoming.query(f"DROP TABLE IF EXISTS {table}")
 
 
 def plan(production: Database, incoming: Database, prefix: str, only: Sequence[str] = ()) -> dict[str, Any]:
@@ -48,6 +81,7 @@ def plan(production: Database, incoming: Database, prefix: str, only: Sequence[s
         "away": {table: f"{KEPT}{number}" for number, table in enumerate(tables)},
         "tables": _concerned(incoming.tables(), prefix, only),
         "keys": _foreign_keys(production, tables),
+        "triggers": triggers(production, tables),
         "prefix": prefix,
         "only": list(only),
     }
@@ -58,7 +92,10 @@ def switch(production: Database, incoming: Database, planned: dict[str, Any]) ->
     moves = [(quoted(table), quoted(away)) for table, away in planned["away"].items()]
     moves += [(f"{quoted(incoming.name)}.{quoted(table)}", quoted(table)) for table in planned["tables"]]
     off = [f"ALTER TABLE {quoted(table)} DROP FOREIGN KEY {quoted(_name(clause))}" for table, clause in planned["keys"]]
-    _rename(production, off, moves, [])
+    held = planned.get("triggers", [])
+    _rename(production, [*_dropped(held), *off], moves, [])
+    there = set(planned["tables"])
+    _make(production, [each for each in held if each["table"] in there])
 
 
 def switch_back(production: Database, incoming: Database, planned: dict[str, Any]) -> bool:
@@ -80,7 +117,10 @@ def switch_back(production: Database, incoming: Database, planned: dict[str, Any
     lost = [
         (table, clause) for table, clause in planned["keys"] if table in back or (table, _name(clause)) not in known
     ]
-    _rename(production, [], moves, [f"ALTER TABLE {quoted(table)} ADD {clause}" for table, clause in lost])
+    held = planned.get("triggers", [])
+    on = [f"ALTER TABLE {quoted(table)} ADD {clause}" for table, clause in lost]
+    _rename(production, _dropped(held), moves, on)
+    _make(production, held)
     return bool(moves)
 
 
@@ -107,6 +147,26 @@ def _foreign_keys(database: Database, tables: list[str]) -> list[tuple[str, str]
             if clause.startswith("CONSTRAINT `") and " FOREIGN KEY " in clause:
                 found.append((table, clause))
     return found
+
+
+def _dropped(held: Sequence[dict[str, str]]) -> list[str]:
+    return [f"DROP TRIGGER IF EXISTS {quoted(each['name'])}" for each in held]
+
+
+def _make(database: Database, held: Sequence[dict[str, str]]) -> None:
+    """Make triggers again, with the settings under which they were made: a body means what these say."""
+    text = "\n".join(each["statement"] for each in held)
+    mark = next(f"@@{number}@@" for number in range(1000) if f"@@{number}@@" not in text)
+    script = [f"DELIMITER {mark}\n"]
+    for each in held:
+        settings = (
+            f"SET NAMES {each['characters']} COLLATE {each['collation']}",
+            "SET SESSION sql_mode = '{}'".format(each["mode"].replace("'", "''")),
+            each["statement"],
+        )
+        script += [f"{statement}\n{mark}\n" for statement in settings]
+    if held:
+        database.carry_out("".join(script))
 
 
 def _name(clause: str) -> str:

@@ -16,6 +16,7 @@ from .database import DatabaseError
 from .freeze import FreezeError
 from .lease import LeaseBusy, hold
 from .packages import PackageError
+from .postgresql import forget_password
 from .site import Site
 from .staging import StagingError
 from .tree import TreeError
@@ -67,13 +68,16 @@ def carry_out(
     asked = Asked(module.params, module.check_mode, module.warn)
     evidence: dict[str, Any] = {"step": step}
     try:
-        site = Site.from_parameters(module.params["site"])
+        site = Site.from_parameters(module.params["site"], module.params.get("database_password") or "")
         site.run_folder(run)
         if module.check_mode:
             result = work(asked, site, run)
         else:
             with hold(site, run, keep=keep_lease, wait=wait):
-                result = work(asked, site, run)
+                try:
+                    result = work(asked, site, run)
+                finally:
+                    forget_password(site.run_folder(run))
     except LeaseBusy as error:
         ended = {"msg": str(error), "outcome": "busy", "evidence": evidence, "changed": False}
         module.fail_json(**printable(ended))

@@ -10,16 +10,26 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from . import command, tree, wordpress_php
-from .database import Credentials, Database, quoted
+from .database import Credentials, quoted
 from .lease import write_whole
 from .site import Site
 
 SIGN_IN_SECONDS = 1800
 HEADER_BYTES = 8192  # WordPress's get_file_data() reads this much of a file for its header
 ASKED_FOR_RELEASES = ("api.wordpress.org",)
+
+
+class Queried(Protocol):
+    """A database that answers questions."""
+
+    def query(self, statement: str, *, timeout: float = 120.0) -> list[list[str]]:
+        """Run one statement and return its rows as text."""
+
+    def server_version(self) -> str:
+        """Return the version of what serves it."""
 
 
 class WordPressError(Exception):
@@ -38,6 +48,10 @@ class Configuration:
     debug_log: str
     php: str
     plugins: str = ""
+    sqlite: str = ""
+    """The file that is the database, where a drop-in of WordPress has one."""
+    engine: str = ""
+    """The database's engine, where the contract declares it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ def production(site: Site, folder: str, token: str = "") -> Place:
 def configuration(site: Site, folder: str) -> Configuration:
     """Read wp-config.php. Raises WordPressError when there is none or it names no database."""
     answer = production(site, folder).php("configuration", timeout=60)
-    if not answer["name"] or not answer["user"]:
+    if not answer["sqlite"] and (not answer["name"] or not answer["user"]):
         raise WordPressError(f"{answer['path']} names no database")
     return Configuration(
         credentials=Credentials(answer["name"], answer["user"], answer["password"], answer["host"]),
@@ -102,10 +116,11 @@ def configuration(site: Site, folder: str) -> Configuration:
         debug_log=answer["debug_log"] if answer["debug_log"].startswith("/") else "",
         php=answer["php"],
         plugins=answer["plugins"] and os.path.normpath(answer["plugins"]),
+        sqlite=answer["sqlite"] and os.path.normpath(answer["sqlite"]),
     )
 
 
-def versions(root: str, database: Database, prefix: str) -> dict[str, Any]:
+def versions(root: str, database: Queried, prefix: str) -> dict[str, Any]:
     """Return what is really there, read from files and rows without running WordPress.
 
     {core, db_version, php?, database, plugins: {file: {name, slug, version, active}}, themes: {slug: {version, active}}}
@@ -213,7 +228,7 @@ def _failure(answer: dict[str, Any]) -> str:
     )
 
 
-def _options(database: Database, prefix: str) -> dict[str, str]:
+def _options(database: Queried, prefix: str) -> dict[str, str]:
     wanted = "'active_plugins', 'db_version', 'stylesheet', 'template'"
     rows = database.query(
         f"SELECT option_name, REPLACE(option_value, '\\n', ' ') FROM {quoted(prefix + 'options')}"  # noqa: S608 - a quoted name

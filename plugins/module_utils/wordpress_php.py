@@ -58,8 +58,14 @@ if ($upkeep_command === 'configuration') {
     // As wp_debug_mode() reads it: without WP_DEBUG there is no log of WordPress's own.
     $log = $value('WP_DEBUG', false) ? $value('WP_DEBUG_LOG', false) : false;
     $log = in_array(strtolower((string) $log), ['true', '1'], true) ? "$content/debug.log" : (is_string($log) ? $log : '');
+    // Where WordPress's SQLite drop-in has its file, by the rules of its own constants.php.
+    $dropin = (string) @file_get_contents("$content/db.php", false, null, 0, 65536);
+    $engine = strtolower((string) $value('DB_ENGINE', $value('DATABASE_ENGINE', $value('DATABASE_TYPE', 'sqlite'))));
+    $folder = rtrim((string) $value('FQDBDIR', $value('DB_DIR', "$content/database")), '/');
+    $sqlite = strpos($dropin, 'SQLITE_DB_DROPIN_VERSION') !== false && $engine === 'sqlite'
+        ? (string) $value('FQDB', $folder . '/' . $value('DB_FILE', '.ht.sqlite')) : '';
     $upkeep_answer += [
-        'path' => $path, 'name' => (string) $value('DB_NAME'), 'user' => (string) $value('DB_USER'),
+        'sqlite' => $sqlite, 'path' => $path, 'name' => (string) $value('DB_NAME'), 'user' => (string) $value('DB_USER'),
         'password' => (string) $value('DB_PASSWORD'), 'host' => (string) $value('DB_HOST', 'localhost'),
         'prefix' => (string) ($table_prefix ?? 'wp_'), 'content' => $content, 'plugins' => (string) $value('WP_PLUGIN_DIR'),
         'multisite' => (bool) $value('MULTISITE', false), 'debug_log' => $log, 'php' => PHP_VERSION,
@@ -139,7 +145,7 @@ $upkeep_answer['at'] = '';
 switch ($upkeep_command) {
 case 'where':
     // What this WordPress would write to: asked of a staging copy before any plugin runs in it.
-    $upkeep_answer['database'] = $wpdb->get_var('SELECT DATABASE()');
+    $upkeep_answer['database'] = $wpdb instanceof WP_SQLite_DB ? FQDB : $wpdb->get_var('SELECT DATABASE()');
     $upkeep_answer['folders'] = [ABSPATH, WP_CONTENT_DIR, WP_PLUGIN_DIR, get_theme_root()];
     $upkeep_answer['ok'] = true;
     break;
@@ -242,6 +248,10 @@ STAGING = r"""<?php
 if (defined('UPKEEP_STAGING')) { return; }
 define('UPKEEP_STAGING', true);
 define('DB_NAME', getenv('UPKEEP_STAGING_DATABASE'));
+if (getenv('UPKEEP_STAGING_SQLITE')) {
+    define('FQDB', getenv('UPKEEP_STAGING_SQLITE'));
+    define('FQDBDIR', dirname(FQDB) . '/');
+}
 define('DISABLE_WP_CRON', true);
 if (PHP_SAPI !== 'cli') { define('WP_HTTP_BLOCK_EXTERNAL', true); }
 define('AUTOMATIC_UPDATER_DISABLED', true);
@@ -250,7 +260,7 @@ define('WP_PLUGIN_DIR', WP_CONTENT_DIR . '/plugins');
 define('WP_DEBUG_LOG', getenv('UPKEEP_STAGING_LOG'));
 if (getenv('UPKEEP_STAGING_HTTPS') && PHP_SAPI !== 'cli') { $_SERVER['HTTPS'] = 'on'; $_SERVER['SERVER_PORT'] = '443'; }
 set_error_handler(function ($number, $text) {
-    return (bool) preg_match('~^Constant (DB_NAME|DISABLE_WP_CRON|WP_HTTP_BLOCK_EXTERNAL|AUTOMATIC_UPDATER_DISABLED|WP_CONTENT_DIR|WP_PLUGIN_DIR|WP_DEBUG_LOG) already defined~', $text);
+    return (bool) preg_match('~^Constant (DB_NAME|FQDB|FQDBDIR|DISABLE_WP_CRON|WP_HTTP_BLOCK_EXTERNAL|AUTOMATIC_UPDATER_DISABLED|WP_CONTENT_DIR|WP_PLUGIN_DIR|WP_DEBUG_LOG) already defined~', $text);
 }, E_WARNING);
 if (PHP_SAPI !== 'cli') {
     $wp_filter = [];

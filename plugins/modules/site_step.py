@@ -133,14 +133,17 @@ options:
       name: {description: Name of the database., type: str}
       user: {description: The site's account., type: str}
       host: {description: "Host, host and port, or host and socket, as in DB_HOST.", type: str}
-  database_password:
-    description: The account's password on this host.
-    type: str
-    default: ""
   elsewhere:
     description: For V(drill), that this is another host than production's, which need not have the site.
     type: bool
     default: false
+  database_password:
+    description:
+      - Password of the database that the contract declares for a site that is not WordPress.
+      - For V(rebuild), and V(drill) with O(elsewhere), the password of the site's account on this host, where it is another.
+      - It lies in the run's folder, for its owner alone, while the step is at work.
+    type: str
+    default: ""
   create_bucket:
     description: For V(snapshot), whether a missing bucket may be made.
     type: bool
@@ -266,8 +269,8 @@ def main() -> None:
             "secret_key": {"type": "str", "default": "", "no_log": True},
             "password": {"type": "str", "no_log": True},
             "database": {"type": "dict", "options": {name: {"type": "str"} for name in ("name", "user", "host")}},
-            "database_password": {"type": "str", "default": "", "no_log": True},
             "elsewhere": {"type": "bool", "default": False},
+            "database_password": {"type": "str", "default": "", "no_log": True},
             "create_bucket": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 5400},
         },

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("up", _up, "start hosts, the store and the mirror")
-    sub.add_argument("hosts", nargs="*", default=["shop"], metavar="NAME[:sudo]")
+    sub.add_argument("hosts", nargs="*", default=["shop"], metavar="NAME[:sudo|:postgresql]")
     sub.add_argument("--fresh", action="store_true", help="build hosts anew that run already")
     sub = command("down", _down, "end everything of an instance and remove every trace, or end single hosts")
     sub.add_argument("hosts", nargs="*", metavar="NAME")

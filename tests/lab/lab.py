@@ -15,6 +15,7 @@ from tests.lab.cleanup import end_strays, sweep
 from tests.lab.hosts import Host
 from tests.lab.layout import Instance, LabError, check_name, instances
 from tests.lab.mirror import Mirror
+from tests.lab.postgresql import serve_notes
 from tests.lab.processes import call, locked, say
 from tests.lab.s3 import S3
 from tests.lab.template import template
@@ -29,7 +30,7 @@ class Lab:
         self.s3 = S3(self.instance)
 
     def up(self, names: Sequence[str] = ("shop",), *, fresh: bool = False) -> list[Host]:
-        """Start hosts (`name` or `name:sudo`), the store and the mirror. What runs already stays, unless `fresh`."""
+        """Start hosts (`name`, `name:sudo` or `name:postgresql`), the store and the mirror. What runs already stays, unless `fresh`."""
         begin = time.monotonic()
         with locked(self.instance.name):
             source = template()
@@ -41,6 +42,9 @@ class Lab:
             for host in started:
                 host.wait()
                 say(f"host {host.name} serves http://{host.address}/ (Host: shop.example.test)")
+        for name in names:
+            if name.endswith(":postgresql"):
+                serve_notes(self.host(name.partition(":")[0]))
         chosen = [self.host(name.partition(":")[0]) for name in names]
         listed = ", ".join(host.name for host in chosen)
         say(f"lab {self.instance.name} is up: {listed} ({time.monotonic() - begin:.1f} s)")
@@ -119,8 +123,8 @@ class Lab:
         """Start one host if it does not run yet; return it when it was started."""
         name, _, kind = wanted.partition(":")
         check_name(name)
-        if kind not in ("", "sudo"):
-            raise LabError(f"{wanted!r}: after ':' only 'sudo' is understood.")
+        if kind not in ("", "sudo", "postgresql"):
+            raise LabError(f"{wanted!r}: after ':' only 'sudo' and 'postgresql' are understood.")
         sudo = kind == "sudo"
         noted = {host.name: host for host in self.hosts()}
         old = noted.get(name)

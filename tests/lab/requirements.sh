@@ -53,6 +53,7 @@ fi
 wanted=(nginx-light mariadb-server openssh-server openssh-client sudo acl restic rsync systemd systemd-sysv dbus
     libpam-systemd iproute2 util-linux procps python3 curl)
 for part in fpm cli mysql xml mbstring curl gd zip intl sqlite3 opcache; do wanted+=("php$php-$part"); done
+wanted+=(postgresql "php$php-pgsql")
 if [ "$ceph" = yes ]; then wanted+=(ceph-mon ceph-osd radosgw ceph-common); fi
 if ! command -v npm >/dev/null; then wanted+=(npm); fi
 
@@ -90,7 +91,7 @@ else
         exit 1
     fi
     # What came in now must not start at the machine's next boot either; what was here before is not touched.
-    for pair in nginx-light:nginx mariadb-server:mariadb "php$php-fpm:php$php-fpm" openssh-server:ssh openssh-server:ssh.socket rsync:rsync; do
+    for pair in nginx-light:nginx mariadb-server:mariadb "php$php-fpm:php$php-fpm" openssh-server:ssh openssh-server:ssh.socket rsync:rsync postgresql:postgresql; do
         package=${pair%%:*} unit=${pair#*:}
         if [[ " ${missing[*]} " == *" $package "* ]]; then
             systemctl disable --quiet "$unit" 2>/dev/null || true

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.contract.model import Contract
 from orchestrator.plan.variables import place_variables
-from tests.unit.contract.samples import DELETED, PRODUCTION, UPDATE, contract_with
+from tests.unit.contract.samples import DELETED, PRODUCTION, UPDATE, changed, contract_with
 
 _TINY_FUNCTION = {"name": "front page", "path": "/"}
 _BOTH_KINDS = [
@@ -22,6 +22,8 @@ _OWN_PROGRAMS = {
     "restic": "/opt/restic/restic",
 }
 
+_DATABASE = {"engine": "postgresql", "name": "notes", "user": "notes", "host": "/var/run/postgresql"}
+
 # name -> where the sample is changed, and to what
 CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "the sample": ((), None),
@@ -35,6 +37,7 @@ CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "no programs": ((*PRODUCTION, "programs"), DELETED),
     "own error log": ((*PRODUCTION, "error_log"), "/var/log/php/shop.log"),
     "no port": ((*PRODUCTION, "port"), DELETED),
+    "not WordPress": ((), "other"),
     "one tiny function": (("sites", "shop", "functions"), [_TINY_FUNCTION]),
 }
 CONTRACTS = tuple(CHANGES)
@@ -42,7 +45,11 @@ CONTRACTS = tuple(CHANGES)
 
 def contract_called(name: str) -> Contract:
     """Return the contract of that name."""
-    return contract_with(*CHANGES[name])
+    path, value = CHANGES[name]
+    if value == "other":
+        data = changed((*PRODUCTION, "database"), _DATABASE, changed(UPDATE, DELETED))
+        return contract_with(("sites", "shop", "cms"), value, data)
+    return contract_with(path, value)
 
 
 def variables_of(name: str) -> Iterator[dict[str, Any]]:

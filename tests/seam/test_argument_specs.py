@@ -33,7 +33,8 @@ RUN = {
     "upkeep_store_secret_key": "owner's secret",
     "upkeep_elsewhere": True,
     "upkeep_database": {"name": "other", "user": "other", "host": "localhost:/run/mysqld/mysqld.sock"},
-    "upkeep_database_password": "of the other host",
+    # And this one where a site is no WordPress.
+    "upkeep_database_password": "the site's",
     "upkeep_holds": [{"kind": "plugin", "slug": "lab-banner", "version": "2.0"}],
 }
 # A default that only names a variable of the run: "{{ upkeep_keep_lease | default(false) }}"

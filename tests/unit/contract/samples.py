@@ -54,9 +54,9 @@ def written(data: Any) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False)
 
 
-def contract_with(path: tuple[str | int, ...] = (), value: Any = None) -> Contract:
-    """Parse the sample with one value changed."""
-    return parse_contract(SAMPLE.read_text() if not path else written(changed(path, value)), "contract.yml")
+def contract_with(path: tuple[str | int, ...] = (), value: Any = None, data: Any = None) -> Contract:
+    """Parse the sample, or this data, with one value changed."""
+    return parse_contract(SAMPLE.read_text() if not path else written(changed(path, value, data)), "contract.yml")
 
 
 def mistakes_of(text: str) -> tuple[Mistake, ...]:

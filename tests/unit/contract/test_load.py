@@ -8,13 +8,14 @@ import random
 import shutil
 from datetime import date, time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.contract.load import check, contract_digest, find_client, load_contract, parse_contract
-from orchestrator.contract.model import Hold, Production, Programs, Promise, Staging
+from orchestrator.contract.model import Database, Hold, Production, Programs, Promise, Staging
 from orchestrator.errors import ContractInvalid, Usage
 from tests.unit.contract.samples import (
     BACKUP,
@@ -248,6 +249,58 @@ def test_a_release_is_not_held_twice_and_core_has_one_slug():
     assert mistake.path == "scope.update.holds[2]"
     (mistake,) = mistakes_with((*UPDATE, "holds"), [{**hold, "kind": "core"}])
     assert mistake.path == "scope.update.holds[1].slug"
+
+
+DATABASE = {"engine": "postgresql", "name": "notes", "user": "notes", "host": "127.0.0.1:5433"}
+
+
+def not_wordpress(database: Any, *, update: bool = False) -> str:
+    """Return the sample as the contract of a site that is not WordPress."""
+    data = changed(("sites", "shop", "cms"), "other", changed((*PRODUCTION, "database"), database))
+    return written(data if update else changed(UPDATE, DELETED, data))
+
+
+def test_a_site_that_is_not_wordpress_declares_its_database():
+    production = parse_contract(not_wordpress(DATABASE), "contract.yml").sites[0].production
+    assert production.database == Database("postgresql", "notes", "notes", "127.0.0.1:5433")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        (not_wordpress(DATABASE, update=True), "scope.update", "'shop' is no WordPress, and nothing else is updated."),
+        (not_wordpress({"engine": "mysql"}), "sites.shop.places.production.database.engine", "'mysql' is not allowed"),
+        (
+            not_wordpress({"engine": "postgresql", "name": "a"}),
+            "sites.shop.places.production.database",
+            "'user' is missing",
+        ),
+        (not_wordpress({"engine": "sqlite"}), "sites.shop.places.production.database", "'file' is missing"),
+        (
+            not_wordpress({"engine": "sqlite", "file": "/etc/../x"}),
+            "sites.shop.places.production.database.file",
+            "not allowed",
+        ),
+        (not_wordpress({**DATABASE, "file": "/srv/a/b"}), "sites.shop.places.production.database.file", "has no file"),
+        (not_wordpress({**DATABASE, "name": "template1"}), "sites.shop.places.production.database.name", "server"),
+        (not_wordpress({**DATABASE, "user": "a;b"}), "sites.shop.places.production.database.user", "not allowed"),
+        (not_wordpress({**DATABASE, "password": "x"}), "sites.shop.places.production.database.password", "unknown key"),
+        (
+            written(changed((*PRODUCTION, "database"), DATABASE)),
+            "sites.shop.places.production.database",
+            "wp-config.php",
+        ),
+        (
+            written(changed(("sites", "shop", "cms"), "other", changed(UPDATE, DELETED))),
+            "sites.shop.places.production",
+            "the key 'database' is missing",
+        ),
+    ],
+)
+def test_a_declared_database_that_makes_no_sense_is_refused(text: str, path: str, words: str):
+    (mistake,) = mistakes_of(text)
+    assert mistake.path == path
+    assert words in mistake.message
 
 
 def test_two_places_never_share_an_inventory_host():

@@ -17,7 +17,14 @@ SITE = {
     "root": "/srv/shop/htdocs",
     "address": "127.0.0.1",
     "port": 80,
-    "programs": {"php": "php", "mariadb": "mariadb", "mariadb_dump": "mariadb-dump", "restic": "restic"},
+    "programs": {
+        "php": "php",
+        "mariadb": "mariadb",
+        "mariadb_dump": "mariadb-dump",
+        "psql": "psql",
+        "pg_dump": "pg_dump",
+        "restic": "restic",
+    },
     "error_log": "",
     "staging": {"port": 8081, "database": "shop_staging"},
 }

@@ -241,6 +241,11 @@ def test_a_drill_is_told_beside_what_was_promised() -> None:
     assert (elsewhere["drill"]["host"], elsewhere["verdicts"][0]["where"]) == ("fresh", "another host, recovered")
     refused = run_story(run_entry({"rebuild": {"point": ID}}, "refused", failing="rebuild", **told))
     assert (refused["drill"], refused["meaning"]) == (None, "Nothing was restored, and nothing was left on that host.")
+    loaded = {
+        **DRILL,
+        "verdict": {"healthy": True, "reasons": [], "probes": [], "not_tried": "its functions were not tried"},
+    }
+    assert "Its functions were not tried" in run_story(run_entry({"drill": loaded}, duty="drill"))["meaning"]
     late = run_story(run_entry({"drill": DRILL}, duty="drill", promised=PROMISED))
     assert late["drill"]["missed"] == ["the age of its data was 27.8 hours, and 24 are promised"]
     bad = run_story(
