@@ -14,24 +14,18 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import cli_ask, cli_proof, cli_run, cli_store, screen
+from orchestrator import cli_ask, cli_due, cli_proof, cli_restore, cli_run, cli_store, screen
 from orchestrator.cli_options import (
     CODES,
     HERE,
     AskDuty,
-    AskOnly,
     Content,
     Inventories,
     Json,
     LedgerUrl,
     Name,
-    OtherVersion,
-    Paths,
     Program,
-    RestoredPoint,
-    RestoredSite,
     Sites,
-    Tables,
     Vault,
 )
 from orchestrator.cli_run import Settings
@@ -41,7 +35,7 @@ from orchestrator.contract.load import check as find_mistakes
 from orchestrator.contract.schema import schema_text
 from orchestrator.errors import ContractInvalid, UpkeepError, Usage
 from orchestrator.plan.explain import explain as explain_contract
-from orchestrator.plan.plan import ID, Duty, plan_json
+from orchestrator.plan.plan import Duty, plan_json
 from orchestrator.results import Answer, worst
 
 app = typer.Typer(
@@ -262,45 +256,6 @@ def points(
 
 
 @app.command()
-def restore(
-    client: Name,
-    site: RestoredSite,
-    point: RestoredPoint,
-    only: AskOnly = None,
-    tables: Tables = None,
-    paths: Paths = None,
-    accept_other_version: OtherVersion = False,
-    sure: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")] = False,
-    inventories: Inventories = HERE,
-    ledger: LedgerUrl = "",
-    vault: Vault = None,
-    content: Content = None,
-    program: Program = "",
-    as_json: Json = False,
-) -> None:
-    """Put a restore point in the place of production: files and database together, or only a part of it.
-
-    What visitors wrote there since that moment is lost; on a terminal you are asked first. What is not asked for stays
-    as it is.
-
-    Examples: `upkeep restore acme --site shop --point 20261122T020000Z-1f0c9a2b` · the same with `--only files` ·
-    `--table wp_posts --table wp_postmeta` · `--path wp-content/uploads/2026/11`
-    """
-    settings = settings_of(inventories, ledger, as_json, vault, content, program)
-    if not ID.fullmatch(point):
-        raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client} --site {site}")
-    known = cli_run.read_client(settings, client)
-    part = cli_run.restored_part(
-        known, site, point, only=only or "", tables=tables or (), paths=paths or (), accept=accept_other_version
-    )
-    planned = cli_run.restore_plan(settings, known, site, point, part)
-    if sys.stdin.isatty() and not sure and not as_json:
-        question = screen.safe(f"Replace {part.words()} of {client}/{site} by that of restore point {point}?")
-        typer.confirm(question, abort=True)
-    _end(settings, cli_run.carry_out_plan(settings, known, planned))
-
-
-@app.command()
 def report(
     client: Name,
     month: Annotated[str, typer.Option(metavar="YYYY-MM", help="The month, by the agreement's clock.")] = "",
@@ -370,7 +325,9 @@ def _end(settings: Settings, answers: Sequence[Answer]) -> None:
         raise typer.Exit(code)
 
 
+cli_restore.add_commands(app, settings_of, _end)
 cli_store.add_commands(app, settings_of)
+cli_due.add_commands(app, settings_of)
 cli_proof.add_commands(app, settings_of, _end)
 
 

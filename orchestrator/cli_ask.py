@@ -192,6 +192,8 @@ def _in_words(point: Mapping[str, Any]) -> Answer:
     age = f"{days} d {hours} h" if days else f"{hours} h"
     verified = str(point["verified"])[:10] if point["verified"] else None
     drilled = str(point["drilled"])[:10] if point["drilled"] else None
+    if drilled and point["drilled_on"]:
+        drilled += f" on {point['drilled_on']}"
     return {
         "age": age if seconds is not None else None,
         "changed": _changed(point["changes"]),

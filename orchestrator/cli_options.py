@@ -10,7 +10,7 @@ import typer
 
 CODES = """
 **Exit codes**: 0 done, or nothing to do · 1 a bug of ours · 2 the command was not understood · 3 put back, the site is
-healthy · 4 not put back, a person is needed · 10 a contract has mistakes · 11 another run has the site · 12 refused,
+healthy · 4 not put back, a person is needed · 5 something is due (`upkeep due`) · 10 a contract has mistakes · 11 another run has the site · 12 refused,
 nothing was touched · 130 interrupted, nothing was touched. Any other code is a failure.
 """
 
@@ -63,7 +63,17 @@ class AskedPart(StrEnum):
 
 RestoredSite = Annotated[str, typer.Option("--site", metavar="SITE", help="The site to restore.")]
 RestoredPoint = Annotated[
-    str, typer.Option("--point", metavar="ID", help="The restore point, as `upkeep points` shows it.")
+    str,
+    typer.Option("--point", metavar="ID|newest", help="The restore point, as `upkeep points` shows it."),
+]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="HOST|staging",
+        help="Onto this host, which has no site yet; or into the staging place.",
+        show_default=False,
+    ),
 ]
 AskOnly = Annotated[AskedPart | None, typer.Option("--only", help="Only the files, or only the database.")]
 Tables = Annotated[list[str] | None, typer.Option("--table", metavar="NAME", help="Only this table. May be repeated.")]

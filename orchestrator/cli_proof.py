@@ -15,11 +15,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Program, Sites, Vault
+from orchestrator.cli_restore import check_host
 from orchestrator.cli_run import Settings, carry_out_plan, planned, read_client
 from orchestrator.cli_store import Restic
 from orchestrator.complaint import complain_json
 from orchestrator.errors import Usage
-from orchestrator.plan.plan import ID, Duty
+from orchestrator.plan.plan import ID, Duty, choose_sites
 from orchestrator.results import Answer, worst
 from orchestrator.screen import HEARTBEAT_SECONDS, safe, show_rows
 from orchestrator.verifier import Watch, verify_sites
@@ -27,15 +28,27 @@ from orchestrator.verifier import Watch, verify_sites
 Make = Callable[..., Settings]
 Full = Annotated[bool, typer.Option("--full", help="Read all of the data back, not only the part whose turn it is.")]
 Heal = Annotated[
-    bool, typer.Option("--heal", help="Put damaged objects aside, so that the next snapshot brings them again.")
+    bool,
+    typer.Option(
+        "--heal",
+        help="Bring back what was written over, take out garbage and what is damaged, so that snapshots bring it again.",
+    ),
 ]
 
 
+MENDED = {
+    "brought_back": "was written over and is brought back",
+    "quarantined": "was garbage and is in quarantine",
+    "stale_locks": "is a lock of a dead run and is gone",
+}
 End = Callable[[Settings, Sequence[Answer]], None]
 NEWEST = "newest"
 Point = Annotated[
     str, typer.Option("--point", metavar="ID", help="This restore point instead, as `upkeep points` shows it.")
 ]
+
+
+On = Annotated[str, typer.Option("--on", metavar="HOST", help="In a scratch place of this host.", show_default=False)]
 
 
 def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
@@ -49,6 +62,7 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         client: Name,
         sites: Sites = None,
         point: Point = NEWEST,
+        on: On = "",
         inventories: Inventories = HERE,
         ledger: LedgerUrl = "",
         vault: Vault = None,
@@ -61,13 +75,18 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         Measures how long a recovery takes and how old its data are, beside what the contract promises. Production is
         only read. Code 12 when the site cannot be recovered from that point.
 
-        Examples: `upkeep drill acme` · `upkeep drill acme --site shop`
+        With `--on HOST` it is another host of hosts.yml, which need not have a site: what is needed of production is then
+        nothing, as in an emergency.
+
+        Examples: `upkeep drill acme` · `upkeep drill acme --site shop` · `upkeep drill acme --on spare-host`
         """
         settings = settings_of(inventories, ledger, as_json, vault, content, program)
         if point != NEWEST and not ID.fullmatch(point):
             raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client}")
         known = read_client(settings, client)
-        end(settings, carry_out_plan(settings, known, planned(settings, known, sites or (), Duty.DRILL, point)))
+        for site in choose_sites(known.contract, sites or ()) if on else ():
+            check_host(settings, known, site, on)
+        end(settings, carry_out_plan(settings, known, planned(settings, known, sites or (), Duty.DRILL, point, to=on)))
 
     @app.command("verify")
     def verify(
@@ -85,7 +104,8 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         """Hold every restore point against the store, and read a part of the data back: another part each time.
 
         Damage is named by restore point, site and object. Code 4: something is damaged, a person is needed. Code 3: it
-        was put right, and every restore point is complete. Nothing is changed without `--heal`.
+        was put right, and every restore point is complete. Nothing is changed without `--heal`, which is also what to type
+        after a break-in, or when restic stops at what lies in the repository.
 
         Examples: `upkeep verify acme` · `upkeep verify acme --site shop --full` · `upkeep verify acme --heal`
         """
@@ -150,6 +170,9 @@ def _show(console: Console, answer: Mapping[str, Any]) -> None:
     if bad := [point for point in points if not point["complete"]]:
         rows = [{"point": each["point"], "reasons": each["problems"]} for each in bad]
         show_rows(console, "Restore points that are not complete", rows, ("point", "reasons"))
+    for key, words in MENDED.items():
+        for name in (answer["mended"] or {}).get(key, ()):
+            console.print(f"{safe(name)} {words}", markup=False)
     if answer["healed"]:
         for word, names in (("put aside", answer["healed"]["put_aside"]), ("back", answer["healed"]["brought_back"])):
             for name in names:

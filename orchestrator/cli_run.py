@@ -19,7 +19,7 @@ from orchestrator.contract.load import contract_digest, find_client, load_contra
 from orchestrator.contract.model import Contract, Hold
 from orchestrator.errors import Refused, UpkeepError, Usage
 from orchestrator.ledger.ledger import Ledger, ledger_file, open_ledger, peek
-from orchestrator.plan.part import Part, ask_part
+from orchestrator.plan.part import Part
 from orchestrator.plan.plan import (
     WHOLE,
     Duty,
@@ -90,9 +90,15 @@ def read_client(settings: Settings, client: str) -> Client:
 
 
 def planned(
-    settings: Settings, client: Client, sites: Sequence[str], duty: Duty | None, point: str = "", part: Part = WHOLE
+    settings: Settings,
+    client: Client,
+    sites: Sequence[str],
+    duty: Duty | None,
+    point: str = "",
+    part: Part = WHOLE,
+    to: str = "",
 ) -> Plan:
-    """Plan for a client. Reads the ledger's holds if there is a ledger; makes nothing."""
+    """Plan for a client, on another host than production's with `to`. Reads the ledger's holds, if any; makes nothing."""
     chosen = choose_duty(client.contract, duty)
     names = choose_sites(client.contract, sites)
     now = settings.clock()
@@ -104,7 +110,7 @@ def planned(
         if ledger is not None:
             ledger.close()
     return make_plan(
-        client.contract, client.digest, made=now, duty=chosen, ids=ids, holds=holds, point=point, part=part
+        client.contract, client.digest, made=now, duty=chosen, ids=ids, holds=holds, point=point, part=part, to=to
     )
 
 
@@ -192,26 +198,6 @@ def carry_on(settings: Settings, client: str) -> list[Answer]:
                 _answer(settings, client, entry.site, entry.duty, lambda: resume(desk, entry))  # noqa: B023  # called at once
             )
     return answers
-
-
-def restored_part(
-    client: Client, site: str, point: str, *, only: str, tables: Sequence[str], paths: Sequence[str], accept: bool
-) -> Part:
-    """Return the part of a restore point that was asked for. Raises Usage for what cannot be one."""
-    choose_sites(client.contract, [site])
-    return ask_part(
-        only=str(only),
-        tables=tables,
-        paths=paths,
-        root=client.contract.site(site).production.root,
-        accept_other_version=accept,
-        again=f"upkeep restore {client.id} --site {site} --point {point}",
-    )
-
-
-def restore_plan(settings: Settings, client: Client, site: str, point: str, part: Part = WHOLE) -> Plan:
-    """Plan a restore, of the whole restore point or a part of it."""
-    return planned(settings, client, [site], Duty.RESTORE, point, part)
 
 
 def _answer(settings: Settings, client: str, site: str, duty: str, work: Callable[[], Result]) -> Answer:

@@ -17,7 +17,7 @@ from orchestrator.cli_run import Settings, read_client
 from orchestrator.complaint import complain_json
 from orchestrator.results import Answer, worst
 from orchestrator.screen import safe, show_rows
-from orchestrator.storekeeper import check_store, init_store, mend_store, prune_sites, store_policy
+from orchestrator.storekeeper import check_store, init_store, prune_sites, store_policy
 
 Make = Callable[..., Settings]
 Principal = Annotated[
@@ -43,6 +43,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
     def check(
         client: Name,
         inventories: Inventories = HERE,
+        ledger: LedgerUrl = "",
         vault: Vault = None,
         content: Content = None,
         as_json: Json = False,
@@ -54,7 +55,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
 
         Example: `upkeep store check acme`
         """
-        settings = settings_of(inventories, "", as_json, vault, content)
+        settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
         _announce(settings, client)
         _end_check(settings, check_store(settings, known, settings.new_id(settings.clock())))
@@ -64,6 +65,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         client: Name,
         restic: Restic = "restic",
         inventories: Inventories = HERE,
+        ledger: LedgerUrl = "",
         vault: Vault = None,
         content: Content = None,
         as_json: Json = False,
@@ -75,36 +77,10 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
 
         Example: `upkeep store init acme`
         """
-        settings = settings_of(inventories, "", as_json, vault, content)
+        settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
         _announce(settings, client)
         _end_check(settings, init_store(settings, known, settings.new_id(settings.clock()), program=restic))
-
-    @store.command("mend")
-    def mend(
-        client: Name,
-        sites: Sites = None,
-        restic: Restic = "restic",
-        inventories: Inventories = HERE,
-        ledger: LedgerUrl = "",
-        vault: Vault = None,
-        content: Content = None,
-        as_json: Json = False,
-    ) -> None:
-        """Mend a repository that somebody could write into: after a break-in, or when restic stops at what lies there.
-
-        What was written over is brought back from its versions, garbage goes into quarantine, locks that nobody renews
-        go. A lock that is alive stays. Code 12 when data is lost.
-
-        Examples: `upkeep store mend acme` · `upkeep store mend acme --site shop`
-        """
-        # Beside the ledger lies what restic remembers of the store.
-        settings = settings_of(inventories, ledger, as_json, vault, content)
-        known = read_client(settings, client)
-        answer = mend_store(settings, known, sites or (), program=restic)
-        _say(settings, answer, lambda: _show_mended(settings.console, answer))
-        if answer["exit_code"]:
-            _complain(settings, answer["exit_code"], answer["message"], answer["next"])
 
     @store.command("policy")
     def policy(
@@ -112,6 +88,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         principal: Principal = "",
         apply: Annotated[bool, typer.Option("--apply", help="Give the bucket this policy.")] = False,
         inventories: Inventories = HERE,
+        ledger: LedgerUrl = "",
         vault: Vault = None,
         content: Content = None,
         as_json: Json = False,
@@ -122,7 +99,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
 
         Examples: `upkeep store policy acme` · `upkeep store policy acme --apply`
         """
-        settings = settings_of(inventories, "", as_json, vault, content)
+        settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
         answer = store_policy(settings, known, principal, apply=apply)
         _say(settings, answer, lambda: _show_policy(settings.console, answer))
@@ -220,24 +197,6 @@ def _show_policy(console: Console, answer: Mapping[str, Any]) -> None:
     console.print(
         told.get(str(answer["applied"]), f"Nothing was set. Next: upkeep store policy {answer['client']} --apply")
     )
-
-
-def _show_mended(console: Console, answer: Mapping[str, Any]) -> None:
-    told = {
-        "brought_back": "was written over and is brought back",
-        "quarantined": "was garbage and is in quarantine",
-        "stale_locks": "is a lock of a dead run and is gone",
-        "damaged": "IS NOT WHAT ITS NAME SAYS",
-    }
-    for site in answer["sites"]:
-        rows = [{"object": name, "what": words} for key, words in told.items() for name in site[key]]
-        if rows:
-            show_rows(console, str(site["site"]), rows, ("object", "what"))
-    sentence = str(answer["message"])
-    console.print(
-        safe(sentence[:1].upper() + sentence[1:]), markup=False, style="bold red" if answer["exit_code"] else ""
-    )
-    console.print(f"Next: {safe(answer['next'])}", markup=False, style="bold")
 
 
 def _show_prunes(console: Console, answers: Sequence[Mapping[str, Any]]) -> None:

@@ -57,6 +57,10 @@ def next_step(result: Result) -> str:
     client, site, entry = result.entry.client, result.entry.site, result.entry
     if result.finish.unfinished:
         return f"upkeep run --resume {client}"
+    if entry.duty == "show" and result.finish.outcome is Outcome.DONE:
+        return f"look at it (docs/restore.md), then: upkeep restore {client} --site {site} --to staging --remove"
+    if entry.duty == "rebuild":
+        return _after_rebuild(result)
     match result.finish.outcome:
         case Outcome.NOT_PUT_BACK:
             again = f"upkeep run --resume {client}"
@@ -70,11 +74,27 @@ def next_step(result: Result) -> str:
         case Outcome.REFUSED:
             return (
                 f"upkeep run {client} --site {site} --duty {entry.duty}"
-                if entry.duty != "restore"
+                if entry.duty in ("backup", "update")
                 else (f"upkeep points {client} --site {site}")
             )
         case _:
             return f"upkeep status {client}"
+
+
+def _after_rebuild(result: Result) -> str:
+    entry, contract = result.entry, f"inventories/{result.entry.client}/contract.yml"
+    match result.finish.outcome:
+        case Outcome.DONE:
+            return (
+                f"lead the site's name to {entry.host}, write `host: {entry.host}` into {contract}, then: "
+                f"upkeep run {entry.client} --site {entry.site} --duty backup"
+            )
+        case Outcome.UNHEALTHY:
+            return f"upkeep report {entry.client} --run {entry.id}"
+        case Outcome.BUSY:
+            return f"upkeep status {entry.client}"
+        case _:
+            return f"upkeep restore {entry.client} --site {entry.site} --point {entry.point} --to {entry.host}"
 
 
 def refused_answer(client: str, site: str, duty: str, code: int, message: str, next_type: str) -> Answer:

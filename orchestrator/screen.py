@@ -56,7 +56,8 @@ class _Console(Console):
 
 def make_console(*, stderr: bool = False) -> Console:
     """Make a console: colour on a terminal only, and lines as long as they are where nobody watches."""
-    console = _Console(stderr=stderr, highlight=False, soft_wrap=True)
+    # Without emoji: a mistake in line 100 would stand in "contract.yml💯12", and whatever a host says may hold colons.
+    console = _Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
     if not console.is_terminal:
         console.width = WIDE
     return console
@@ -246,7 +247,8 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
 
 def drill_rows(drill: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Say what a drill has measured, beside what was promised."""
-    rows = [("drilled", safe(drill["point"]))]
+    where = f" on {drill['host']}" if drill.get("host") else ""
+    rows = [("recovered" if where else "drilled", safe(drill["point"]) + where)]
     for title, seconds, promise in (
         ("recovered in", "recovery_seconds", "rto"),
         ("age of its data", "data_age_seconds", "rpo"),

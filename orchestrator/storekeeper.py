@@ -19,7 +19,7 @@ from orchestrator.run import bucket_trial, lock_renewal
 from orchestrator.run.ansible import InventoryError, host_variables
 from orchestrator.run.bucket import Bucket, Done, Keys, apply_policy, opened, prepare
 from orchestrator.run.mend import Mended, mend
-from orchestrator.run.prune import free_of_locks, remove, stock
+from orchestrator.run.prune import remove, stock
 from orchestrator.run.restic import Restic, ResticFailed, repository
 from orchestrator.run.store import KEYS
 
@@ -81,7 +81,8 @@ def _repository(settings: Settings, client: Client, bucket: Bucket, site: str, s
     return Done(what, "set" if bucket.ask("head_object", Key=config).ok else "not possible")
 
 
-def _mended(settings: Settings, client: Client, bucket: Bucket, site: str, secrets: Secrets) -> Mended:
+def mended_repository(settings: Settings, client: Client, bucket: Bucket, site: str, secrets: Secrets) -> Mended:
+    """Mend what somebody wrote into a site's repository who should not have. Raises Refused when the store does not do it."""
     mended = mend(bucket, client=client.id, site=site, password=secrets.password)
     if mended.brought_back or mended.quarantined:
         # restic keeps what it has read, garbage too, and would go on seeing it.
@@ -142,43 +143,6 @@ def store_policy(settings: Settings, client: Client, principal: str, *, apply: b
     }
 
 
-def mend_store(settings: Settings, client: Client, sites: Sequence[str], *, program: str) -> Answer:
-    """Mend what somebody did to a client's repositories, and say what is lost."""
-    answers = []
-    for name in choose_sites(client.contract, sites):
-        secrets = secrets_of(settings, client, name)
-        restic = repository_of(settings, client, name, secrets, program)
-        with opened(client.contract.store, secrets.owner) as bucket:
-            mended = _mended(settings, client, bucket, name, secrets)
-            try:
-                stale, at_work = free_of_locks(bucket, restic, f"{client.id}/{name}"), ""
-            except Busy as error:
-                stale, at_work = (), error.message
-        answers.append({"site": name, **dataclasses.asdict(mended), "stale_locks": list(stale), "at_work": at_work})
-    at_work = next((answer["at_work"] for answer in answers if answer["at_work"]), "")
-    lost = sum(len(answer["damaged"]) for answer in answers)
-    answer: Answer = {
-        "client": client.id,
-        "sites": answers,
-        "exit_code": 0,
-        "message": f"the repositories of {client.id} hold nothing that stops restic.",
-        "next": f"upkeep run {client.id}",
-    }
-    if at_work:
-        answer |= {
-            "exit_code": Busy.exit_code,
-            "message": at_work.replace(" Nothing was removed.", " It stays; everything else is mended."),
-            "next": f"upkeep store mend {client.id}, in half an hour",
-        }
-    if lost:
-        answer |= {
-            "exit_code": Refused.exit_code,
-            "message": f"{lost} objects of {client.id} are not what their names say, and no version is: data is lost.",
-            "next": "restic check --read-data, which names what is lost; then take a new restore point",
-        }
-    return answer
-
-
 def prune_sites(
     settings: Settings, client: Client, sites: Sequence[str], unwanted: frozenset[str], *, sure: bool, program: str
 ) -> list[Answer]:
@@ -216,7 +180,7 @@ def _prune(
     restic = repository_of(settings, client, site, secrets, program)
     with opened(contract.store, secrets.owner) as bucket:
         # What stops restic would stop the prune; and a prune that leans on a false index takes away what is needed.
-        mended = _mended(settings, client, bucket, site, secrets) if sure else None
+        mended = mended_repository(settings, client, bucket, site, secrets) if sure else None
         have = stock(bucket, restic, client=client.id, site=site, seen=seen, damaged=damaged)
         decision = decide(
             have.points,

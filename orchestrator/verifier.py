@@ -11,18 +11,30 @@ from orchestrator.cli_run import Client, Settings
 from orchestrator.contract.model import BackupDuty
 from orchestrator.errors import Busy, NotPutBack, PutBack, UpkeepError
 from orchestrator.ledger.ledger import Ledger, open_ledger
-from orchestrator.ledger.values import POINTS, IncidentEntry, VerificationEntry
+from orchestrator.ledger.values import POINTS, IncidentEntry, RunEntry, VerificationEntry
 from orchestrator.plan.plan import choose_sites
 from orchestrator.plan.rotation import ALL, Reading, Turn, all_read_since, next_turn
 from orchestrator.results import Answer
-from orchestrator.run.bucket import opened
+from orchestrator.run.bucket import Bucket, opened
 from orchestrator.run.heal import Healing, heal
+from orchestrator.run.prune import free_of_locks
+from orchestrator.run.restic import Restic
 from orchestrator.run.verify import RESTIC, Verification, verify
-from orchestrator.storekeeper import repository_of, secrets_of
+from orchestrator.storekeeper import Secrets, mended_repository, repository_of, secrets_of
 
 # Told of which site how many bytes were read back, and of how many.
 Watch = Callable[[str, int, int], None]
 MOST_REASONS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Mending:
+    """What was done before anything was verified: all names below `<client>/<site>/`, and who is at work there."""
+
+    brought_back: tuple[str, ...]
+    quarantined: tuple[str, ...]
+    stale_locks: tuple[str, ...]
+    at_work: str = ""
 
 
 def verify_sites(
@@ -65,11 +77,14 @@ def _verify(
     restic = repository_of(settings, client, site, secrets, program)
     asked: dict[str, Any] = {"client": client.id, "site": site, "password": secrets.password}
     healed: Healing | None = None
+    mending: Mending | None = None
     with opened(contract.store, secrets.owner) as bucket:
+        if healing and not _unfinished(ledger, client.id, site):
+            mending = _mending(settings, client, bucket, site, secrets, restic)
         seen = found = verify(
             bucket, restic, **asked, turn=turn, suspects=suspects, watch=lambda read, of: watch(site, read, of)
         )
-        if healing and (found.damage or found.aside):
+        if healing and (found.damage or found.aside) and not (mending and mending.at_work):
             _nobody_is_at_work(ledger, client.id, site)
             try:
                 healed = heal(bucket, restic, found, **asked)
@@ -102,12 +117,42 @@ def _verify(
             "all_within_days": promise.all_within_days,
         },
         "healed": _plain(healed) if healed else None,
+        "mended": _plain(mending) if mending else None,
     }  # fmt: skip
-    return {**answer, **_verdict(client.id, site, seen, found, healed)}
+    return {**answer, **_verdict(client.id, site, seen, found, healed), **_of_mending(client.id, site, seen, mending)}
+
+
+def _mending(
+    settings: Settings, client: Client, bucket: Bucket, site: str, secrets: Secrets, restic: Restic
+) -> Mending:
+    """Bring back what was written over, take out garbage and the locks of dead runs: what a thief leaves behind."""
+    mended = mended_repository(settings, client, bucket, site, secrets)
+    try:
+        stale, at_work = free_of_locks(bucket, restic, f"{client.id}/{site}"), ""
+    except Busy as error:
+        stale, at_work = (), error.message
+    return Mending(mended.brought_back, mended.quarantined, stale, at_work)
+
+
+def _of_mending(client: str, site: str, seen: Verification, mending: Mending | None) -> Answer:
+    """Say what follows from a mending, where it is more than what the verification says; {} where it is not."""
+    again = f"upkeep verify {client} --site {site} --heal"
+    if mending is not None and mending.at_work:
+        else_ = "everything else is mended" if seen.clean else "what is damaged was not put aside"
+        told = mending.at_work.replace(" Nothing was removed.", f" It stays; {else_}.")
+        return _ended(Busy.exit_code, told, f"{again}, in half an hour")
+    if mending is not None and seen.clean and (mending.brought_back or mending.quarantined):
+        told = f"what was wrong in the store of {client}/{site} is put right; every restore point is complete."
+        return _ended(PutBack.exit_code, told, f"upkeep verify {client} --site {site}")
+    return {}
+
+
+def _unfinished(ledger: Ledger, client: str, site: str) -> list[RunEntry]:
+    return [run for run in ledger.unfinished(client) if run.site == site]
 
 
 def _nobody_is_at_work(ledger: Ledger, client: str, site: str) -> None:
-    if unfinished := [run for run in ledger.unfinished(client) if run.site == site]:
+    if unfinished := _unfinished(ledger, client, site):
         raise Busy(
             f"run {unfinished[0].id} has {client}/{site} and has not ended; nothing was put aside.",
             f"upkeep status {client}; if it was interrupted: upkeep run --resume {client}",
@@ -196,7 +241,7 @@ def _remember(
 
 def _not_verified(site: str, error: UpkeepError) -> Answer:
     ended = _ended(error.exit_code, error.message, error.next_step)
-    return {"site": site, "points": [], "damage": [], "read": None, "healed": None, **ended}
+    return {"site": site, "points": [], "damage": [], "read": None, "healed": None, "mended": None, **ended}
 
 
 def _plain(value: Any) -> dict[str, Any]:

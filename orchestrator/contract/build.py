@@ -116,11 +116,15 @@ def _scope(data: Checked) -> Scope:
     )
 
 
+def _recovery(data: Checked) -> Recovery:
+    return Recovery(int(data["rto_hours"]), int(data["rpo_hours"]), data.get("drill", Recovery.drill))
+
+
 def _backup(data: Checked) -> BackupDuty:
     verify, recovery = data.get("verify"), data.get("recovery")
     return BackupDuty(
         verify=Verify(verify["every"], int(verify["all_within_days"])) if verify else Verify(),
-        recovery=Recovery(**{key: int(hours) for key, hours in recovery.items()}) if recovery else None,
+        recovery=_recovery(recovery) if recovery else None,
     )
 
 

@@ -18,7 +18,7 @@ from orchestrator.contract.sense import sense_findings
 from orchestrator.contract.shape import shape_findings
 from orchestrator.contract.suggest import did_you_mean, dotted, printable, quoted
 from orchestrator.contract.tree import LARGEST_FILE, Document, Finding, read_document
-from orchestrator.errors import ContractInvalid, Mistake, Usage
+from orchestrator.errors import ContractInvalid, Mistake, Refused, Usage
 
 CONTRACT_FILE = "contract.yml"
 
@@ -53,6 +53,38 @@ def load_contract(path: Path) -> Contract:
     if mistakes:
         raise ContractInvalid(mistakes)
     return build_contract(cast("dict[str, Any]", document.data()))
+
+
+def other_host(path: Path, contract: Contract, site: str, host: str) -> None:
+    """See that a site may be brought to a host: one of the client's own, on which no other site of his lives.
+
+    `path` is that of the contract. Raises Usage, and Refused for a host that belongs to somebody else.
+    """
+    again = f"upkeep restore {contract.client.id} --site {site} --point newest --to HOST"
+    if site not in {each.name for each in contract.sites}:
+        raise Usage(f"{contract.client.id} has no site {quoted(site)}.", f"upkeep explain {contract.client.id}")
+    hosts = _hosts_beside(path)
+    if host not in hosts:
+        others = sorted(each.parent.name for each in path.parent.parent.glob(f"*/{CONTRACT_FILE}") if each != path)
+        owner = next(
+            (other for other in others if host in _hosts_beside(path.parent.parent / other / CONTRACT_FILE)), ""
+        )
+        if owner:
+            raise Refused(
+                f"{quoted(host)} is a host of {owner}, another client, and no host of {contract.client.id}; nothing was touched.",
+                again,
+            )
+        raise Usage(
+            f"{quoted(host)} is no host in {printable(str(path.with_name(HOSTS_FILE)))}.{did_you_mean(host, hosts)}",
+            f"write it into {HOSTS_FILE}, with ansible_host and ansible_user; then: {again}",
+        )
+    if lives := [each.name for each in contract.sites if each.production.host == host and each.name != site]:
+        raise Refused(f"{quoted(host)} is where the site {lives[0]} lives; nothing was touched.", again)
+
+
+def _hosts_beside(path: Path) -> frozenset[str]:
+    text, mistake = _read(path.with_name(HOSTS_FILE))
+    return host_names(read_hosts(text)) if mistake is None else frozenset()
 
 
 def check(paths: Iterable[Path]) -> list[Mistake]:

@@ -153,10 +153,11 @@ class Verify:
 
 @dataclass(frozen=True)
 class Recovery:
-    """How long a recovery may take, and how old the data may be then."""
+    """How long a recovery may take, how old the data may be then, and how often that is tried."""
 
     rto_hours: int
     rpo_hours: int
+    drill: Period = "monthly"
 
 
 @dataclass(frozen=True)

@@ -371,6 +371,7 @@ def _backup() -> Schema:
             "rto_hours": _number("Within so many hours the site is back.", 4, 1, 720),
             "rpo_hours": _number("No more than so many hours of data are lost.", 24, 1, 8784),
         },
+        {"drill": _choice("How often that is tried with `upkeep drill`. Without it: monthly.", *PERIOD_DAYS)},
     )
     return _mapping(
         "The promise of a restore point of every site: files and database, proven complete.",

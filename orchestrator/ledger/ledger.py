@@ -116,7 +116,7 @@ class Ledger(Proofs):
     def begin_run(self, run: RunEntry) -> None:
         """Write down that a run begins. Raises SiteOccupied while another one on the site has not ended."""
         values = {name: getattr(run, name) for name in RUN_COLUMNS}
-        occupies = f"{run.client}/{run.site}"
+        occupies = run.occupies
         try:
             with Session(self.engine) as session, session.begin():
                 session.add(tables.Run(**_plain(values), occupies=occupies))
@@ -129,7 +129,7 @@ class Ledger(Proofs):
         try:
             with Session(self.engine) as session, session.begin():
                 row = session.get_one(tables.Run, run)
-                occupies = f"{row.client}/{row.site}"
+                occupies = _run(row).occupies
                 row.process, row.state, row.occupies = process, RUNNING, occupies
         except IntegrityError:
             self._say_who_occupies(occupies)
@@ -290,7 +290,7 @@ class Ledger(Proofs):
         last: dict[str, RunEntry] = {}
         for run in reversed(self.runs(client)):
             if run.outcome not in UNTOUCHED:
-                last[run.site] = run
+                last[run.occupies] = run
         return tuple(run for run in last.values() if run.outcome == "not-put-back")
 
     def _say_who_occupies(self, site: str) -> None:

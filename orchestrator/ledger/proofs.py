@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, or_, select
 from sqlalchemy.orm import Session
 
 from orchestrator.ledger import tables
@@ -45,11 +45,20 @@ class Proofs:
             return tuple(_verification(row) for row in rows)
 
     def drills(self, client: str, site: str = "") -> tuple[DrillEntry, ...]:
-        """Return the drills that came to an end, the newest first."""
+        """Return the drills that came to an end, and the recoveries on other hosts, the newest first.
+
+        A recovery that was refused shows nothing about its restore point, and is left out.
+        """
         query = (
             select(tables.Run, tables.Step)
             .join(tables.Step, tables.Step.run == tables.Run.id)
-            .where(tables.Run.client == client, tables.Step.name == "drill", tables.Step.outcome != "")
+            .where(tables.Run.client == client, tables.Step.outcome != "")
+            .where(
+                or_(
+                    tables.Step.name == "drill",
+                    and_(tables.Step.name == "rebuild", tables.Step.outcome.in_(("done", "unhealthy"))),
+                )
+            )
         )
         if site:
             query = query.where(tables.Run.site == site)
@@ -85,6 +94,7 @@ def _drill(run: tables.Run, step: tables.Step) -> DrillEntry:
         message=step.message,
         seconds=_number(step.evidence.get("recovery_seconds")),
         age=_number(step.evidence.get("data_age_seconds")),
+        host=str(run.variables.get("upkeep_to", "")),
     )
 
 

@@ -77,7 +77,7 @@ class Run(Base):
     message: Mapped[str]
     began: Mapped[datetime]
     ended: Mapped[datetime | None]
-    # "client/site" until the run has ended. Being unique, it lets one run at a time begin on a site.
+    # What RunEntry.occupies says, until the run has ended. Being unique, it lets one run at a time begin on a site.
     occupies: Mapped[str | None] = mapped_column(unique=True)
     steps: Mapped[list[Step]] = relationship(order_by="Step.position", lazy="selectin")
 

@@ -49,6 +49,15 @@ class RunEntry:
     ended: datetime | None = None
     steps: tuple[StepEntry, ...] = ()
 
+    @property
+    def occupies(self) -> str:
+        """Name what no other run may have meanwhile: the site, or what it is to be on another host.
+
+        A production that is gone may have a run that never ends, and that must not keep a recovery from beginning.
+        """
+        to = str(self.variables.get("upkeep_to", ""))
+        return f"{self.client}/{self.site}" + (f"@{to}" if to else "")
+
     def step(self, name: str) -> StepEntry | None:
         """Return the last step of that name."""
         return next((step for step in reversed(self.steps) if step.name == name), None)
@@ -112,7 +121,10 @@ class VerificationEntry:
 
 @dataclass(frozen=True)
 class DrillEntry:
-    """One drill as its run recorded it. `seconds` are those of the recovery, `age` is how old the data were."""
+    """One drill as its run recorded it, or a recovery on another host, which proves no less.
+
+    `seconds` are those of the recovery, `age` is how old the data were. `host` is another one than production's, or "".
+    """
 
     run: str
     client: str
@@ -123,6 +135,7 @@ class DrillEntry:
     message: str
     seconds: float | None
     age: float | None
+    host: str = ""
 
 
 @dataclass(frozen=True)

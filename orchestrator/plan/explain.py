@@ -160,7 +160,7 @@ def _unserved(contract: Contract) -> list[UnservedClause]:
             UnservedClause(
                 "scope.backup.verify",
                 f"{verify.every}, all of the data within {verify.all_within_days} days",
-                "Restore points are verified when somebody types `upkeep verify`, and drilled with `upkeep drill`.",
+                "`upkeep due` says when it is due: a timer, or somebody, has to type `upkeep verify` and `upkeep drill`.",
             )
         )
     clauses.append(

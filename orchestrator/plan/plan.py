@@ -32,6 +32,9 @@ class Duty(StrEnum):
     UPDATE = "update"
     RESTORE = "restore"
     DRILL = "drill"
+    REBUILD = "rebuild"
+    SHOW = "show"
+    UNSTAGE = "unstage"
 
 
 # A batch is what is started with one call of Ansible: between its steps there is nothing to decide.
@@ -41,6 +44,10 @@ BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
     Duty.UPDATE: (("preflight", "snapshot", "stage", "rehearse", "promote", "release"),),
     Duty.RESTORE: (("preflight", "restore", "release"),),
     Duty.DRILL: (("preflight", "drill", "release"),),
+    # There is nothing to look at before: the host has no site yet.
+    Duty.REBUILD: (("rebuild", "release"),),
+    Duty.SHOW: (("show", "release"),),
+    Duty.UNSTAGE: (("unstage", "release"),),
 }
 
 
@@ -132,14 +139,15 @@ def make_plan(
     holds: Mapping[str, Sequence[Hold]],
     point: str = "",
     part: Part = WHOLE,
+    to: str = "",
 ) -> Plan:
     """Plan one run for each site in `ids` (site → run id). The restore point of a run is named like the run.
 
-    `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
+    `to` is another host than production's. `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
     """
     runs = []
     for name, run in ids.items():
-        host = contract.site(name).production.host
+        host = to or contract.site(name).production.host
         runs.append(
             SiteRun(
                 run=run,
@@ -150,8 +158,12 @@ def make_plan(
                 duty=duty,
                 serves=(Duty.BACKUP,) if duty is Duty.UPDATE and contract.scope.backup is not None else (),
                 promised=_promised(contract, duty),
-                batches=tuple(tuple(step(each, host) for each in batch) for batch in BATCHES[duty]),
-                variables={**_run_variables(run, point or run, duty, holds.get(name, ())), **part.variables()},
+                batches=_batches(duty, host, elsewhere=bool(to)),
+                variables={
+                    **_run_variables(run, point or run, duty, holds.get(name, ())),
+                    **part.variables(),
+                    **({"upkeep_site": name, "upkeep_to": to} if to else {}),
+                },
             )
         )
     return Plan(contract.client.id, digest, made, tuple(runs))
@@ -161,8 +173,14 @@ def remade_run(
     *, run: str, point: str, client: str, site: str, host: str, duty: Duty, variables: Mapping[str, Any]
 ) -> SiteRun:
     """Make a run again from what the ledger kept of it, without asking the contract, which may have changed since."""
-    batches = tuple(tuple(step(each, host) for each in batch) for batch in BATCHES[duty])
+    batches = _batches(duty, host, elsewhere="upkeep_to" in variables)
     return SiteRun(run, point, client, site, host, duty, (), {}, batches, dict(variables))
+
+
+def _batches(duty: Duty, host: str, *, elsewhere: bool) -> tuple[tuple[Step, ...], ...]:
+    """Return the steps of a duty; a host that has no site has nothing to look at before."""
+    left_out = "preflight" if elsewhere else ""
+    return tuple(tuple(step(each, host) for each in batch if each != left_out) for batch in BATCHES[duty])
 
 
 def plan_json(plan: Plan, contract: Contract) -> dict[str, Any]:
@@ -217,7 +235,7 @@ def _run_variables(run: str, point: str, duty: Duty, holds: Sequence[Hold]) -> d
 
 def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:
     update, backup = contract.scope.update, contract.scope.backup
-    if duty is Duty.DRILL and backup is not None and backup.recovery is not None:
+    if duty in (Duty.DRILL, Duty.REBUILD) and backup is not None and backup.recovery is not None:
         return {"rto_hours": backup.recovery.rto_hours, "rpo_hours": backup.recovery.rpo_hours}
     if duty is not Duty.UPDATE or update is None:
         return {}

@@ -60,6 +60,14 @@ STEPS: Mapping[str, Kind] = MappingProxyType(
             "site_snapshot", "restore", "put a restore point in the place of production", changes_production=True
         ),
         "drill": Kind("site_snapshot", "drill", "bring a restore point back in a scratch place, try it, remove it"),
+        "rebuild": Kind(
+            "site_snapshot",
+            "rebuild",
+            "make a site out of a restore point on a host that has none",
+            changes_production=True,
+        ),
+        "show": Kind("site_snapshot", "show", "a restore point in the staging place, for a person to look at"),
+        "unstage": Kind("site_staging", "remove", "take away what lies in the staging place"),
         "release": Kind("site_lease", "release", "tidy up and give the site free", way_back=()),
         "recover": Kind("site_lease", "recover", "ask the host what is true, finish or put back", True, ()),
     }

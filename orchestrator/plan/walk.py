@@ -153,7 +153,8 @@ def _recovering(asked: Sequence[Seen], host: str) -> Move:
         return again
     last = asked[-1]
     if last.ending is Ending.REPORTED and last.state in RECOVERED:
-        return Finish(RECOVERED[last.state], last.message, interrupted=True)
+        outcome = Outcome.UNHEALTHY if last.outcome is Outcome.UNHEALTHY else RECOVERED[last.state]
+        return Finish(outcome, last.message, interrupted=True)
     if last.outcome is Outcome.NOT_PUT_BACK:
         return Finish(Outcome.NOT_PUT_BACK, last.message, interrupted=True)
     if last.outcome is Outcome.BUSY and len(asked) < RECOVER_ATTEMPTS:

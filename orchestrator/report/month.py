@@ -122,6 +122,7 @@ def _proofs(
                 "damaged": len(seen.damage) if seen else None,
                 "drilled": drill.began.isoformat() if drill else None,
                 "drill_point": drill.point if drill else None,
+                "drill_host": (drill.host or None) if drill else None,
                 "drill_good": drill.outcome == "done" if drill else None,
                 "drill_message": drill.message if drill else None,
                 "recovery_seconds": drill.seconds if drill else None,

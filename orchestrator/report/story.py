@@ -31,10 +31,18 @@ DONE_MEANINGS = {
     "update": "Production got what its copy had proved.",
     "restore": "The restore point is in the place of production.",
     "drill": "A restore point was brought back in a scratch place and made a healthy site. Production was not touched.",
+    "rebuild": "The restore point is a site on another host and was seen well there.",
+    "show": "A restore point is served in the staging place, where it can talk to nobody. Production was not touched.",
+    "unstage": "There is nothing left in the staging place. Production was not touched.",
 }
 DRILL_MEANINGS = {
     "refused": "There was no drill. Production was not touched.",
     "unhealthy": "The site cannot be recovered from this restore point. Production was not touched; an incident was opened.",
+}
+REBUILD_MEANINGS = {
+    "refused": "Nothing was restored, and nothing was left on that host.",
+    "put-back": "The recovery did not come to its end. What it had brought to that host was removed again.",
+    "unhealthy": "The site is on that host and is not well there. It was left for a person to look at.",
 }
 LOADED_MEANING = (
     "A restore point was brought back in a scratch place: its files are whole and its database loads, row for row. Its"
@@ -107,6 +115,8 @@ def _meaning(run: RunEntry) -> str:
         return "The run was interrupted before production was touched."
     if run.duty == "drill" and run.outcome in DRILL_MEANINGS:
         return DRILL_MEANINGS[run.outcome]
+    if run.duty == "rebuild" and run.outcome in REBUILD_MEANINGS:
+        return REBUILD_MEANINGS[run.outcome]
     if run.outcome == "done" and (part := _part(run)):
         return (
             f"A part of the restore point is in the place of production: {part}. All else stayed as it was."
@@ -139,7 +149,7 @@ def _seen_well(run: RunEntry) -> str:
 
 
 def _point(run: RunEntry) -> Story | None:
-    step = run.step("restore") if run.duty == "restore" else run.step("snapshot")
+    step = run.step({"restore": "restore", "show": "show"}.get(run.duty, "snapshot"))
     if step is None or step.outcome != "done":
         return None
     manifest = _mapping(step.evidence.get("manifest"))
@@ -157,11 +167,13 @@ def _point(run: RunEntry) -> Story | None:
 
 
 def _drill(run: RunEntry) -> Story | None:
-    evidence = _evidence(run, "drill")
-    if not evidence.get("point"):
+    evidence = _evidence(run, "drill") or _evidence(run, "rebuild")
+    # What was refused or taken back was no recovery.
+    if not evidence.get("point") or (run.duty == "rebuild" and run.outcome in ("refused", "put-back")):
         return None
     return {
         "point": str(evidence["point"]),
+        "host": run.host if run.variables.get("upkeep_to") else None,
         "recovery_seconds": _number(evidence.get("recovery_seconds")),
         "data_age_seconds": _number(evidence.get("data_age_seconds")),
         "rto_hours": _number(run.promised.get("rto_hours")),
@@ -225,6 +237,9 @@ def _verdicts(run: RunEntry) -> list[Story]:
         ("back", "back_verdict", "production, put back"),
         ("restore", "verdict", "production, restored"),
         ("drill", "verdict", "scratch place, recovered"),
+        ("show", "verdict", "staging, recovered"),
+        ("rebuild", "verdict", "another host, recovered"),
+        ("recover", "verdict", "another host, recovered"),
         ("recover", "back_verdict", "production, put back"),
     ):
         verdict = _mapping(_evidence(run, name).get(key))
@@ -234,7 +249,7 @@ def _verdicts(run: RunEntry) -> list[Story]:
         told.append(
             {
                 "where": where,
-                "after": name not in ("preflight", "stage", "rehearse", "drill"),
+                "after": name not in ("preflight", "stage", "rehearse", "drill", "rebuild", "show"),
                 "healthy": verdict["healthy"] is True,
                 "reasons": [str(reason) for reason in _list(verdict.get("reasons"))],
                 "probes": len(probes),

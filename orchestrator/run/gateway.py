@@ -20,16 +20,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.contract import model as contract
+from orchestrator.errors import Refused
+from orchestrator.run.bucket import Keys, opened
 from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
 from orchestrator.run.gateway_http import USER, Gate, QuietHandler, SocketServer
 from orchestrator.run.gateway_session import Session, SessionError, Terms
 from orchestrator.run.gateway_store import Shelf, StoreError
+from orchestrator.run.restic_objects import Key
+from orchestrator.run.snapshot_check import lacking
 
 # A dump may take an hour and a half before restic says its first word.
 IDLE_SECONDS = 7200.0
@@ -154,13 +159,27 @@ def made(given: Mapping[str, Any]) -> Gateway:
     if terms.mode == "write" and given.get("create_bucket"):
         shelf.make_bucket()
     return Gateway(
-        Session(shelf, terms, password, lambda: datetime.now(UTC)),
+        Session(shelf, terms, password, lambda: datetime.now(UTC), lacking_in(store, secret_of_store)),
         # A short path: that of a socket may have 107 characters.
         Path(tempfile.mkdtemp(prefix="upkeep-gateway-")),
         secrets.token_urlsafe(32),
         idle=float(given.get("idle", IDLE_SECONDS)),
         longest=float(given.get("longest", LONGEST_SECONDS)),
     )
+
+
+def lacking_in(store: Mapping[str, Any], keys: tuple[str, str]) -> Callable[[Key, str], str]:
+    """Return who says what of a snapshot the store lacks."""
+
+    def asked(key: Key, tree: str) -> str:
+        place = contract.Store(store["endpoint"], store["bucket"], store["region"])
+        try:
+            with opened(place, Keys(*keys)) as bucket:
+                return lacking(bucket, str(store["prefix"]), key, tree)
+        except Refused as error:
+            raise SessionError(error.message) from None
+
+    return asked
 
 
 def main() -> int:

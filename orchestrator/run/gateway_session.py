@@ -81,8 +81,16 @@ class Received:
 class Session:
     """One run's view of one repository."""
 
-    def __init__(self, shelf: Shelf, terms: Terms, password: str, now: Callable[[], datetime]) -> None:
-        self._shelf, self._terms, self._password, self._now = shelf, terms, password, now
+    def __init__(
+        self,
+        shelf: Shelf,
+        terms: Terms,
+        password: str,
+        now: Callable[[], datetime],
+        lacking: Callable[[Key, str], str] = lambda _key, _tree: "",
+    ) -> None:
+        """Begin nothing yet. `lacking` says what of the snapshot with a tree the store has not, "" when it has all."""
+        self._shelf, self._terms, self._password, self._now, self._lacking = shelf, terms, password, now, lacking
         self._state = threading.RLock()
         # One object at a time is unpacked: an index of 8 MB is some 100 MB of Python while it is looked at.
         self._judging = threading.Lock()
@@ -237,11 +245,13 @@ class Session:
                 raise SessionError(f"this session was not given a snapshot {snapshot[:8]!r}")
             if not self._locks.still_there():
                 raise SessionError("somebody removed the lock of this session: what it stored may have been pruned")
+            value = self._key.value(body)
+            if lost := self._lacking(self._key, str(value.get("tree"))):
+                raise SessionError(f"{lost}. Type: upkeep verify {self._shelf.prefix.partition('/')[0]} --heal")
             self._shelf.write("snapshots", snapshot, body, snapshot)
             if self._shelf.read("snapshots", snapshot) != body:
                 raise SessionError("the store gives back another snapshot than it was given")
             self._confirmed = snapshot
-            value = self._key.value(body)
         claimed = objects.moment(value)
         return {
             "snapshot": snapshot,

@@ -18,6 +18,7 @@ from typing import Any
 
 from orchestrator.errors import NotPutBack, Refused
 from orchestrator.run.bucket import Bucket
+from orchestrator.run.mend import named_snapshots
 from orchestrator.run.prune import free_of_locks
 from orchestrator.run.read_back import Repository, aside, listed, location, opened_repository
 from orchestrator.run.restic import Restic, ResticFailed
@@ -125,6 +126,9 @@ def _parents(bucket: Bucket, repository: Repository) -> Iterable[tuple[str, str]
     restic leans on the newest snapshot of a site. When it cannot read a folder of that one, it stores everything and
     calls the new snapshot incomplete all the same: no restore point would ever come of it.
     """
+    # What somebody else had put there lies in quarantine as well, and stays.
+    named = named_snapshots(bucket, repository.prefix)
+    repository.aside = {name: value for name, value in repository.aside.items() if name in named}
     walk = Walk(repository)
     taken = {**repository.snapshots, **repository.aside}
     whole = [name for name, value in taken.items() if not walk.below(str(value["tree"])).lost_folders]

@@ -114,7 +114,7 @@ def _from_the_future(bucket: Bucket, shelf: Shelf, password: str, prefix: str) -
     key = key_that_opens(shelf, password)
     if key is None:
         return ()
-    named, latest, moved = _named(bucket, prefix), bucket.clock() + AHEAD, []
+    named, latest, moved = named_snapshots(bucket, prefix), bucket.clock() + AHEAD, []
     for item in list(shelf.items("snapshots")):
         body = shelf.read("snapshots", item.name)
         if item.name in named or body is None or hashlib.sha256(body).hexdigest() != item.name:
@@ -129,7 +129,7 @@ def _from_the_future(bucket: Bucket, shelf: Shelf, password: str, prefix: str) -
     return tuple(moved)
 
 
-def _named(bucket: Bucket, prefix: str) -> set[str]:
+def named_snapshots(bucket: Bucket, prefix: str) -> set[str]:
     """Return the snapshots that manifests name."""
     names = set()
     for key in bucket.keys_below(f"{prefix}/points/"):

@@ -83,7 +83,7 @@ def stock(
     except ResticFailed as error:
         raise Refused(
             f"the repository of {prefix} cannot be read: {error}; nothing was removed.",
-            f"upkeep store check {client}; if somebody put garbage there: upkeep store mend {client}",
+            f"upkeep store check {client}; if somebody put garbage there: upkeep verify {client} --heal",
         ) from None
     there = {snapshot.id for snapshot in listed}
     aside = set(put_aside(bucket, prefix, "snapshots"))

@@ -56,7 +56,7 @@ class Recorder:
             self._hold_what_broke_production(report, ended)
         elif seen.step == "snapshot" and seen.fine:
             self._point(report)
-        elif seen.step == "drill":
+        elif seen.step == "drill" or (seen.step == "rebuild" and seen.outcome is not Outcome.REFUSED):
             self._drill(report, ended)
 
     def incident(self, reasons: tuple[str, ...], opened: datetime, *, about: str = SITE) -> None:

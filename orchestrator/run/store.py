@@ -92,6 +92,7 @@ def point_answer(
         "problems": problems,
         "drilled": drill.began.isoformat() if drill else None,
         "drill": drill.outcome if drill else None,
+        "drilled_on": (drill.host or None) if drill else None,
     }
 
 

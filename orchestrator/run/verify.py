@@ -117,6 +117,9 @@ def _look(
     if repository is None:
         return Verification(turn, tuple(PointSeen(name, (NOT_THERE,)) for name in manifests), (), 0, 0, 0, 0), None
     repository.read_metadata()
+    # What no manifest names was put into quarantine because it was garbage, not to be brought back.
+    named = {_snapshot(manifest) for manifest in manifests.values()}
+    repository.aside = {name: value for name, value in repository.aside.items() if name in named}
     unsure = {*suspects, *(name for kind, name in repository.wrong if kind == "data")}
     wanted = [pack for pack in sorted(repository.sizes) if turn.takes(pack) or pack in unsure]
     whole, read = sum(repository.size(pack) for pack in wanted), 0

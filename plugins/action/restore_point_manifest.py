@@ -22,7 +22,12 @@ if CONTENT not in sys.path:
 try:
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from orchestrator.contract.model import Store as ContractStore
+    from orchestrator.errors import Refused
+    from orchestrator.run import bucket as store_bucket
     from orchestrator.run import s3
+    from orchestrator.run.read_back import KeysDamaged, opened_repository
+    from orchestrator.run.snapshot_check import lacking
 
     MISSING = ""
 except ImportError as error:
@@ -41,6 +46,7 @@ OPTIONS = {
     "manifest": {"type": "dict", "default": {}},
     "create_bucket": {"type": "bool", "default": True},
     "allow_shrunk": {"type": "bool", "default": False},
+    "password": {"type": "str", "default": "", "no_log": True},
 }
 
 
@@ -162,6 +168,8 @@ def written(bucket: Bucket, given: dict[str, Any], *, write: bool) -> tuple[dict
     _refuse(problems(manifest, client=given["client"], site=given["name"], point=point), point)
     if given["create_bucket"]:
         bucket.make()
+    if given["password"]:
+        refuse_incomplete(bucket, given, str(manifest["restic"]["snapshot"]))
     there = bucket.read(point)
     if there is not None:
         if not isinstance(there, dict) or there.get("run") != manifest.get("run"):
@@ -178,6 +186,23 @@ def written(bucket: Bucket, given: dict[str, Any], *, write: bool) -> tuple[dict
             )
     bucket.write(point, manifest)
     return manifest, True
+
+
+def refuse_incomplete(bucket: Bucket, given: dict[str, Any], snapshot: str) -> None:
+    """Raise PointError unless the store has all that this snapshot needs: where there is a gateway, that has looked."""
+    store = bucket.store
+    keys = store_bucket.Keys(given["access_key"], given["secret_key"])
+    try:
+        with store_bucket.opened(ContractStore(store.endpoint, store.bucket, store.region), keys) as reached:
+            repository = opened_repository(reached, store.prefix, given["password"])
+            body = reached.must_get(f"{store.prefix}/restic/snapshots/{snapshot}") or b""
+            if repository is None or hashlib.sha256(body).hexdigest() != snapshot:
+                raise PointError(f"its snapshot {snapshot[:8]} is not in the store")
+            lost = lacking(reached, store.prefix, repository.key, str(repository.key.value(body).get("tree")))
+    except (Refused, KeysDamaged) as error:
+        raise PointError(str(error)) from error
+    if lost:
+        raise PointError(f"{lost}. Type: upkeep verify {given['client']} --heal")
 
 
 def message_of(given: dict[str, Any], manifest: dict[str, Any]) -> str:

@@ -7,13 +7,21 @@ import http.client
 import json
 import os
 import selectors
+import shlex
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+
+# In a checkout the package stands beside plugins/; installed, it is where Ansible's own Python looks.
+CONTENT = str(Path(__file__).resolve().parents[2])
+if CONTENT not in sys.path:
+    sys.path.insert(0, CONTENT)
+from orchestrator.run import lend
 
 SECONDS = 120
 NEEDED = {"started": ("mode", "store", "access_key", "secret_key", "password"), "confirmed": ("control", "snapshot")}
@@ -34,6 +42,8 @@ OPTIONS = {
     "budget",
     "idle",
     "longest",
+    "program",
+    "root",
 }
 
 
@@ -75,6 +85,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _started(self, given: dict[str, Any]) -> dict[str, Any]:
         ssh, host = self._ssh()
         # The gateway ends with this process' parent: that is ansible-playbook itself, we are one of its workers.
+        self._lend(given.pop("program", ""), given.pop("root", ""))
         given.update(watch=os.getppid(), ssh=ssh, host=host)
         told = begun(given)
         # The address holds the secret. Ansible keeps such a result from the screen, the log and every callback.
@@ -85,6 +96,37 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "url": told["url"],
             "control": told["control"],
         }
+
+    def _lend(self, program: str, root: str) -> None:
+        """See that the host has a restic: its own, or a copy of ours in our own folder there."""
+        if program != lend.USUAL or not root:
+            return
+        try:
+            told = lend.heard(str(self._low_level_execute_command(lend.question(root)).get("stdout", "")))
+            if told.has_its_own:
+                if told.lent:
+                    self._must(f"rm -f -- {shlex.quote(told.place)}")
+                return
+            lend.fits(told)
+            path, wanted = lend.own()
+            if told.lent == wanted:
+                return
+            place, coming = shlex.quote(told.place), shlex.quote(told.place + ".coming")
+            self._must(f"umask 077; mkdir -p -- {shlex.quote(told.workshop + '/bin')}")
+            self._transfer_file(path, told.place + ".coming")
+            # Under its name only when every byte has come, and when it runs there.
+            self._must(
+                f"chmod 700 -- {coming} && echo '{wanted}  '{coming} | sha256sum -c --quiet - && {coming} version"
+                f" && mv -f -- {coming} {place}"
+            )
+        except lend.CannotLend as error:
+            raise Unanswered(str(error)) from None
+
+    def _must(self, command: str) -> None:
+        done = self._low_level_execute_command(command)
+        if done.get("rc") != 0:
+            said = str(done.get("stderr") or done.get("stdout") or "").strip().splitlines()
+            raise Unanswered(f"the host has no restic and cannot use ours ({said[-1] if said else done.get('rc')})")
 
     def _ssh(self) -> tuple[list[str], str]:
         """Return ssh's command line as Ansible writes it for this host, and the name of the host."""

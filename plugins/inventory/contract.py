@@ -11,6 +11,9 @@ description:
   - Adds the group C(production) and one group for each CMS, such as C(wordpress).
   - Sets C(upkeep_run), one id for each start of Ansible, so that a playbook works by hand. A run of C(upkeep) hands in
     its own.
+  - With C(-e upkeep_site=SITE -e upkeep_to=HOST) that site lives on another host of I(hosts.yml) for this one start, and the
+    group C(production) has no other host. What differs there from the contract is a variable of that host,
+    C(upkeep_target), with the keys root, address, port, error_log, programs or staging.
   - How a host is reached stands in I(hosts.yml) beside the contract; Ansible reads it as it reads any inventory.
   - A contract with a mistake stops Ansible before anything is done, and every mistake is shown with its line.
 author: The upkeep project
@@ -24,15 +27,20 @@ EXAMPLES = r"""
 
 import secrets
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
 from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
 
 FILE_NAME = "contract.yml"
+# What a host says of itself in hosts.yml or host_vars, over what the contract says of production. These words are ours.
+MOVED = "{{ upkeep_contract_site | combine(upkeep_target | default({}), recursive=True) }}"
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -51,7 +59,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         """Fill the inventory from the contract."""
         super().parse(inventory, loader, path, cache)
         try:
-            _fill(inventory, Path(path))
+            _fill(inventory, Path(path), load_extra_vars(loader))
         except ImportError as error:
             _stop(
                 f"upkeep's own package cannot be loaded: {error}. Nothing was run.\n"
@@ -62,27 +70,39 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             _stop(f"this is a mistake in upkeep, not in the contract: {type(error).__name__}: {error}", 1)
 
 
-def _fill(inventory: Any, path: Path) -> None:
+def _fill(inventory: Any, path: Path, extra: Mapping[str, Any]) -> None:
     # In a checkout the package stands beside plugins/; installed, it is where Ansible's own Python looks.
     if (REPOSITORY / "orchestrator" / "__init__.py").is_file() and str(REPOSITORY) not in sys.path:
         sys.path.insert(0, str(REPOSITORY))
     # Imported here, because Ansible passes over a plugin that cannot be imported, without a word.
-    from orchestrator.contract.load import load_contract  # noqa: PLC0415
-    from orchestrator.errors import ContractInvalid  # noqa: PLC0415
-    from orchestrator.plan.variables import place_variables  # noqa: PLC0415
+    from orchestrator.contract.load import load_contract, other_host  # noqa: PLC0415
+    from orchestrator.errors import UpkeepError  # noqa: PLC0415
+    from orchestrator.plan.variables import ROLES, place_variables  # noqa: PLC0415
 
     try:
         contract = load_contract(path)
-    except ContractInvalid as error:
+        moved = str(extra.get("upkeep_site", "")), str(extra.get("upkeep_to", ""))
+        if any(moved):
+            other_host(path, contract, *moved)
+    except UpkeepError as error:
         _stop(f"{error.message}\n{error.next_step}", error.exit_code)
     inventory.add_group("production")
     for site in contract.sites:
-        host = site.production.host
+        if any(moved) and site.name != moved[0]:
+            continue
+        host = moved[1] or site.production.host
         inventory.add_host(host, group="production")
         inventory.add_group(site.cms)
         inventory.add_child(site.cms, host)
         for name, value in place_variables(contract, site.name).items():
             inventory.set_variable(host, name, value)
+        if moved[1]:
+            inventory.set_variable(host, "upkeep_elsewhere", True)
+            inventory.set_variable(
+                host, "upkeep_contract_site", place_variables(contract, site.name)[f"{ROLES[0]}_site"]
+            )
+            for role in ROLES:
+                inventory.set_variable(host, f"{role}_site", trust_as_template(MOVED))
     inventory.set_variable("all", "upkeep_run", _run_id())
 
 

@@ -55,8 +55,9 @@ def start(
     stdout: int = subprocess.DEVNULL,
     stderr: int = subprocess.DEVNULL,
     extra_environment: dict[str, str] | None = None,
+    outlive: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a group of its own that ends when this process does. Raises CommandFailed."""
+    """Start a program in a group of its own that ends when this process does; not with `outlive`. Raises CommandFailed."""
     me = os.getpid()
 
     def end_with_parent() -> None:
@@ -72,7 +73,7 @@ def start(
             stderr=stderr,
             env=environment(extra_environment),
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            preexec_fn=None if outlive else end_with_parent,
         )
     except OSError as error:
         raise CommandFailed(f"{os.path.basename(argv[0])} cannot be started: {error.strerror}") from error

@@ -78,5 +78,5 @@ class Engine(Protocol):
     def forget(self) -> None:
         """Remove what an earlier switch() has put away: from then on there is no way back to it."""
 
-    def tidy(self) -> list[str]:
+    def tidy(self, *, keep_staging: bool = False) -> list[str]:
         """Remove everything of ours at the end of a run, and return what there was."""

@@ -107,12 +107,13 @@ class MariaDb:
         """Drop the tables of before."""
         table_switch.forget(self.database)
 
-    def tidy(self) -> list[str]:
+    def tidy(self, *, keep_staging: bool = False) -> list[str]:
         """Drop copies of tables, and empty the staging database."""
         copies = [*self.database.ours(PUT_ASIDE), *self.database.ours(PUT_AWAY)]
         self.database.drop(copies)
         removed = ["table " + name for name in copies]
-        if self.incoming.name.lower() != self.database.name.lower() and self.incoming.leave():
+        other = self.incoming.name.lower() != self.database.name.lower()
+        if other and not keep_staging and self.incoming.leave():
             removed.append("staging database " + self.incoming.name)
         return removed
 

@@ -311,7 +311,7 @@ class PostgreSql:
         """Drop what was put away."""
         self.server.drop(self.server.ours(AWAY))
 
-    def tidy(self) -> list[str]:
+    def tidy(self, *, keep_staging: bool = False) -> list[str]:
         """Drop both."""
         found = [*self.server.ours(INCOMING), *self.server.ours(AWAY)]
         self.server.drop(found)

@@ -290,7 +290,7 @@ class Sqlite:
         """Remove the file of before."""
         _unlink(self._away)
 
-    def tidy(self) -> list[str]:
+    def tidy(self, *, keep_staging: bool = False) -> list[str]:
         """Remove the file of before, and the new one."""
         found = [path for path in (self._away, self._next) if os.path.exists(path)]
         self.leave()

@@ -43,7 +43,7 @@ def refusals(site: Site, manifest: dict[str, Any], part: Part) -> list[str]:
         if mariadb:
             found += dump_load.refusals(manifest["dump"], part.tables)
         needed += dump_load.needed(manifest["dump"], part.tables)
-    return found + _no_room(site, needed)
+    return found + no_room(site, needed)
 
 
 def fetch(
@@ -65,7 +65,7 @@ def fetch(
     stored = {path: node for path, node in there.items() if part.files or part.covers(path)}
     found = part.missing(manifest["dump"]["tables"], there)
     if not found and part.paths:
-        found = _no_room(site, sum(node.size for node in stored.values() if node.kind == "file"))
+        found = no_room(site, sum(node.size for node in stored.values() if node.kind == "file"))
     if found:
         raise RestoreError("; ".join(found))
     repository.restore(snapshot, folder, include=[] if part.whole else wanted(site, manifest, part), timeout=timeout)
@@ -80,12 +80,20 @@ def wanted(site: Site, manifest: dict[str, Any], part: Part) -> list[str]:
     paths = [site.root] if part.files else [os.path.join(site.root, path) for path in part.paths]
     if part.database:
         paths += dump_load.paths(manifest["dump"], part.tables)
+    return patterns(paths)
+
+
+def patterns(paths: list[str]) -> list[str]:
+    """Return these paths as patterns by which restic knows them and nothing else."""
     return [_PATTERN.sub(r"\\\1", path) for path in paths]
 
 
-def differences(stored: Mapping[str, Node], folder: str, counted: dict[str, int] | None) -> list[str]:
+def differences(
+    stored: Mapping[str, Node], folder: str, counted: dict[str, int] | None, *, owners: bool = True
+) -> list[str]:
     """Compare a restored tree with the snapshot's own list, and with what the manifest counted for a whole tree.
 
+    Without `owners` nobody minds whose files they are: on another host an account has another number.
     Returns what is not as it was.
     """
     here = tree.scan(folder)
@@ -107,12 +115,13 @@ def differences(stored: Mapping[str, Node], folder: str, counted: dict[str, int]
             found.append(f"{path} is another one")
         elif node.kind != "link" and node.mode != entry.mode:
             found.append(f"{path} has mode {entry.mode:o}, not {node.mode:o}")
-        elif (node.owner, node.group) != (entry.owner, entry.group):
+        elif owners and (node.owner, node.group) != (entry.owner, entry.group):
             found.append(f"{path} cannot be given back to its owner or group {node.owner}:{node.group} by this account")
     return [*found[:5], f"and {len(found) - 5} more"] if len(found) > 5 else found
 
 
-def _no_room(site: Site, needed: int) -> list[str]:
+def no_room(site: Site, needed: int) -> list[str]:
+    """Say that there is not so much room beside the document root; nothing when there is. `needed` are bytes."""
     parent = os.path.dirname(site.root)
     needed, free = needed + dump.SPARE_BYTES, dump.free(parent)
     if free >= needed:

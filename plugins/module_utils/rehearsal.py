@@ -93,7 +93,13 @@ class Rehearsal:
 
 def probe_staging(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Serve the copy and probe it."""
-    with staging.served(), signed_in(staging.place()) as cookies:
+    with staging.served():
+        return probe_served(staging, probes)
+
+
+def probe_served(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Probe a copy that is served already."""
+    with signed_in(staging.place()) as cookies:
         log = {"path": staging.log, "position": php_log.position(staging.log)}
         return run_probes(staging.site.staging(), probes, log=log, cookies_admin=cookies)
 

@@ -85,6 +85,10 @@ class Site:
         root = os.path.realpath(str(given["root"]))
         if not os.path.isabs(str(given["root"])) or root == "/":
             raise ValueError(f"{given['root']!r} is not a document root")
+        # Where the controller has lent its own, that is the one: it is there only when the host has none as good.
+        lent = os.path.join(os.path.dirname(root), ".upkeep", "bin", "restic")
+        if programs["restic"] == PROGRAMS["restic"] and os.access(lent, os.X_OK):
+            programs["restic"] = lent
         return cls(
             client=str(given["client"]),
             name=str(given["name"]),

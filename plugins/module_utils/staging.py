@@ -95,6 +95,18 @@ class Staging:
     @contextlib.contextmanager
     def served(self) -> Iterator[None]:
         """Serve the staging copy with PHP's own web server while the block lasts. Raises StagingError, CommandFailed."""
+        server = self.serve()
+        try:
+            yield
+        finally:
+            stop_server(self.folder)
+            server.wait()
+
+    def serve(self, *, outlive: bool = False) -> subprocess.Popen[bytes]:
+        """Start PHP's own web server for the copy; with `outlive` it goes on when this process has ended.
+
+        Raises StagingError, CommandFailed.
+        """
         stop_server(self.folder)
         self._refuse_taken_port()
         arguments = [self.site.programs["php"]]
@@ -111,13 +123,20 @@ class Staging:
         arguments += ["-S", f"127.0.0.1:{self.site.staging_port}", "-t", self.root, router(self.folder)]
         surroundings = {**self.environment(), "PHP_CLI_SERVER_WORKERS": "3"}
         with open(os.path.join(self.folder, "server.log"), "ab") as log:
-            server = command.start(arguments, stdout=log.fileno(), stderr=log.fileno(), extra_environment=surroundings)
+            server = command.start(
+                arguments,
+                stdout=log.fileno(),
+                stderr=log.fileno(),
+                extra_environment=surroundings,
+                outlive=outlive,
+            )
         try:
             self._await(server)
-            yield
-        finally:
+        except BaseException:
             stop_server(self.folder)
             server.wait()
+            raise
+        return server
 
     def _refuse_taken_port(self) -> None:
         """Raise StagingError when somebody else listens: the probes would praise his site."""

@@ -1,7 +1,8 @@
 # GPL-3.0-or-later
 """The step `drill`: a restore point is fetched into a scratch place, served there and tried, and all of it is removed.
 
-It goes the way that a restore goes as far as the moment of the switch, so that what a drill has shown, a restore does.
+It goes the way that a restore goes as far as the moment of the switch, so that what a drill has shown, a restore does; on
+another host the way of a recovery there.
 The scratch place is that of staging: a folder of the run, the staging database, a port of the loopback address.
 """
 
@@ -9,15 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
-from calendar import timegm
 from typing import Any, Iterator
 
-from . import cms, fetch, restic, restoration, staging, tree, way_back, wordpress_php
+from . import cms, fetch, recovery, restic, restoration, scratch, staging, tree, way_back
 from .database import DatabaseError
 from .fetch import RestoreError
-from .lease import write_whole
 from .parts import Part
 from .points import PointError, Store, problems
 from .rehearsal import probe_staging
@@ -25,10 +23,9 @@ from .restic import Repository, ResticError
 from .restoration import Restoration
 from .site import Site
 from .snapshot import cache_folder
-from .staging import Staging
+from .step_rebuild import declared
 from .task import KNOWN_ERRORS, Asked, Stop
 from .verdict import judge
-from .wordpress import WordPressError
 
 # Said wherever the drill is told of: what was not looked at is not reported as good.
 NOT_TRIED = "its functions were not tried: only WordPress can be served in a scratch place"
@@ -41,9 +38,11 @@ def drill(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     evidence: dict[str, Any] = {"point": str(manifest.get("point", "")), "taken": manifest.get("taken")}
     try:
         store = Store.from_parameters(given["store"])
-        _refuse(site, manifest)
+        _refuse(site, manifest, elsewhere=given["elsewhere"])
         if asked.check_mode:
             return {"changed": True, "msg": f"would try {evidence['point']} in the staging place", "evidence": evidence}
+        # The place is needed now: whoever looks at a restore point there has had his time.
+        scratch.removed(site, scratch.shown_folder(site))
         repository = restic.chosen(site.programs["restic"], store, given, cache=cache_folder(site), make_bucket=False)
         evidence.update(_recovered(site, run, given, repository))
     except (RestoreError, DatabaseError) as error:
@@ -62,13 +61,13 @@ def drill(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     }
 
 
-def _refuse(site: Site, manifest: dict[str, Any]) -> None:
+def _refuse(site: Site, manifest: dict[str, Any], *, elsewhere: bool) -> None:
     found = problems(manifest, client=site.client, site=site.name)
     begun = [*way_back.unfinished(site), *restoration.unfinished(site)]
     if begun:
         found.append(f"run {begun[0]} has neither ended nor been put back: type upkeep run --resume {site.client}")
     if not found:
-        found = fetch.refusals(site, manifest, Part())
+        found = recovery.refusals(site, manifest) if elsewhere else fetch.refusals(site, manifest, Part())
     if found:
         raise PointError("; ".join(found))
 
@@ -80,8 +79,16 @@ def _failed(point: str, reason: str) -> str:
 def _recovered(site: Site, run: str, given: dict[str, Any], repository: Repository) -> dict[str, Any]:
     """Recover in the scratch place and return what was seen, with the seconds that it took. Nothing of it is left."""
     manifest = given["manifest"]
-    evidence: dict[str, Any] = {"data_age_seconds": round(time.time() - _moment(str(manifest["taken"])))}
+    evidence: dict[str, Any] = {"data_age_seconds": recovery.age(manifest)}
     started = time.monotonic()
+    if given["elsewhere"]:
+        with _destroyed_afterwards(site, run):
+            folder = os.path.join(site.run_folder(run), "staging")
+            told = {name: value for name, value in declared(given).items() if name != "name"}
+            copy, seen = scratch.made(site, run, given, repository, told, folder)
+            evidence.update(seen, verdict=judge(probe_staging(copy, given["probes"])))
+            evidence["recovery_seconds"] = round(time.monotonic() - started, 1)
+        return evidence
     with _destroyed_afterwards(site, run):
         listing = fetch.fetch(site, run, manifest, Part(), repository, timeout=given["timeout"])
         evidence["fetch_seconds"] = round(time.monotonic() - started, 1)
@@ -102,8 +109,9 @@ def _recovered(site: Site, run: str, given: dict[str, Any], repository: Reposito
                     "not_tried": NOT_TRIED,
                 }
                 return evidence
-            _make_servable(opened, copy)
-            _prove(copy)
+            path = opened.configuration.path
+            scratch.servable(copy, opened.tree, "" if path.startswith(site.root + "/") else opened.folder + path)
+            scratch.prove(copy)
             evidence["load_seconds"] = round(time.monotonic() - started - evidence["fetch_seconds"], 1)
             evidence["verdict"] = judge(probe_staging(copy, given["probes"]))
             evidence["recovery_seconds"] = round(time.monotonic() - started, 1)
@@ -114,44 +122,11 @@ def _recovered(site: Site, run: str, given: dict[str, Any], repository: Reposito
     return evidence
 
 
-def _prove(copy: Staging) -> None:
-    """Let the recovered WordPress say what it would write to. One that cannot say anything is not recovered."""
-    try:
-        copy.prove()
-    except WordPressError as error:
-        raise RestoreError(f"its WordPress does not start: {error}") from error
-
-
 def _compare_rows(opened: Restoration, manifest: dict[str, Any]) -> None:
     """Raise RestoreError when a table has another number of rows than when the restore point was taken."""
-    other = other_rows(manifest["dump"]["tables"], opened.engine.counted())
+    other = recovery.other_rows(manifest["dump"]["tables"], opened.engine.counted())
     if other:
         raise RestoreError("; ".join(other[:5]))
-
-
-def other_rows(wanted: dict[str, Any], counted: dict[str, int]) -> list[str]:
-    """Return the tables that have not as many rows as a manifest says; one whose rows it does not count has to be there."""
-    found = []
-    for table, told in sorted(wanted.items()):
-        rows = told.get("rows") if isinstance(told, dict) else None
-        if table not in counted:
-            found.append(f"{table} did not come back")
-        elif rows is not None and counted[table] != rows:
-            found.append(f"{table} has {counted[table]} rows, not {rows}")
-    return found
-
-
-def _make_servable(opened: Restoration, copy: Staging) -> None:
-    """Put the restored tree where a staging copy lies, with what keeps a copy from talking to the world."""
-    tree.remove(copy.root)
-    os.rename(opened.tree, copy.root)
-    for name in staging.DROP_INS:
-        tree.remove(os.path.join(copy.root, "wp-content", name))
-    path = opened.configuration.path
-    if not path.startswith(opened.site.root + "/"):
-        shutil.copy2(opened.folder + path, os.path.join(copy.folder, "wp-config.php"))
-    write_whole(os.path.join(copy.folder, "prepend.php"), wordpress_php.STAGING)
-    write_whole(staging.router(copy.folder), wordpress_php.ROUTER)
 
 
 @contextlib.contextmanager
@@ -161,11 +136,7 @@ def _destroyed_afterwards(site: Site, run: str) -> Iterator[None]:
     try:
         yield
     finally:
-        staging.stop_server(folder)
-        tree.remove(folder)
+        # Whatever went wrong is told, not that it cannot be tidied for the same reason; the release does it again.
+        with contextlib.suppress(*KNOWN_ERRORS):
+            scratch.removed(site, folder)
         tree.remove(fetch.restored_folder(site, run))
-
-
-def _moment(text: str) -> int:
-    # In UTC, and whole seconds are enough.
-    return timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import promotion, restoration, run_state, way_back
+from . import promotion, restoration, run_state, step_rebuild, way_back
 from .clean_up import clean_up
-from .lease import read
+from .lease import LEASE_SECONDS, read
 from .site import Site
 from .task import Asked, Stop
 
@@ -26,6 +26,8 @@ def recover(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         evidence = way_back.recover(promotion.opened_promotion(site, run, asked.options["probes"]))
     elif run_state.load(site, run, restoration.STATE):
         evidence = restoration.recover(restoration.opened_restoration(site, run, {}, asked.options["probes"]))
+    elif run_state.load(site, run, step_rebuild.STATE):
+        evidence = step_rebuild.recover(site, run, asked.options["probes"])
     else:
         evidence = {"state": "untouched"}
     return _end(site, run, evidence)
@@ -43,5 +45,14 @@ def _end(site: Site, run: str, evidence: dict[str, Any]) -> dict[str, Any]:
             "refused",
             f"The promotion of run {begun[0]} has neither ended nor been put back. Type: upkeep run --resume {site.client}",
         )
+    had = _had(site, run)
     evidence["removed"] = clean_up(site, run)
-    return {"evidence": evidence, "changed": True}
+    changed = had or bool(evidence["removed"]) or evidence.get("state", "untouched") != "untouched"
+    return {"evidence": evidence, "changed": changed}
+
+
+def _had(site: Site, run: str) -> bool:
+    """Whether the run had the lease before this very task took it."""
+    lease = read(site)
+    since, expires = (float(str(lease.get(key, 0))) for key in ("since", "expires"))
+    return lease.get("run") == run and expires - LEASE_SECONDS - since > 0.001

@@ -1,15 +1,18 @@
 # GPL-3.0-or-later
-"""The steps `stage` and `unstage`: a copy of production that cannot talk to the world."""
+"""The steps `stage`, `show` and `unstage`: a copy of production, or a restore point, that cannot talk to the world."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
-from . import baseline, staging, tree
-from .rehearsal import probe_staging
+from . import baseline, fetch, recovery, restic, scratch, staging, tree
+from .points import PointError, Store, problems
+from .rehearsal import probe_served, probe_staging
 from .site import Site
-from .task import Asked, Stop
+from .snapshot import cache_folder
+from .task import KNOWN_ERRORS, Asked, Stop
 from .verdict import judge
 
 
@@ -18,6 +21,8 @@ def stage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     if asked.check_mode:
         return {"changed": True}
     started = time.monotonic()
+    # The place is needed now: whoever looks at a restore point there has had his time.
+    scratch.removed(site, scratch.shown_folder(site))
     configuration, database = baseline.opened_site(site, run)
     copy = staging.opened_staging(site, run, configuration)
     evidence = staging.create(copy, configuration, database)
@@ -33,9 +38,60 @@ def stage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     return {"evidence": evidence}
 
 
+def show(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """Put a restore point into the staging place and leave it served there, for a person to look at."""
+    given = asked.options
+    manifest = given["manifest"]
+    folder = scratch.shown_folder(site)
+    evidence: dict[str, Any] = {"point": str(manifest.get("point", "")), "taken": manifest.get("taken")}
+    started = time.monotonic()
+    try:
+        store = Store.from_parameters(given["store"])
+        found = problems(manifest, client=site.client, site=site.name) or recovery.refusals(site, manifest)
+        if found:
+            raise PointError("; ".join(found))
+        if asked.check_mode:
+            return {
+                "changed": True,
+                "msg": f"would show {evidence['point']} in the staging place",
+                "evidence": evidence,
+            }
+        scratch.removed(site, folder)
+        repository = restic.chosen(site.programs["restic"], store, given, cache=cache_folder(site), make_bucket=False)
+        try:
+            copy, seen = scratch.made(site, run, given, repository, _account(site, run), folder)
+            copy.serve(outlive=True)
+            evidence.update(seen, verdict=judge(probe_served(copy, given["probes"])))
+        except BaseException:
+            with contextlib.suppress(*KNOWN_ERRORS):
+                scratch.removed(site, folder)
+            raise
+    except (fetch.RestoreError, restic.ResticError, PointError, *KNOWN_ERRORS) as error:
+        message = f"Nothing is shown: {str(error).rstrip('.')}. Production was not touched."
+        raise Stop("refused", message, evidence) from error
+    evidence.update(address=f"127.0.0.1:{site.staging_port}", seconds=round(time.monotonic() - started, 1))
+    ill = f" It is not healthy there: {evidence['verdict']['reasons'][0]}." if evidence["verdict"]["reasons"] else ""
+    return {
+        "msg": f"{evidence['point']} is served at {evidence['address']} of the host, for {site.url} and nobody else.{ill}",
+        "evidence": evidence,
+    }
+
+
+def _account(site: Site, run: str) -> dict[str, str]:
+    """Return how production reaches its database today: the account may have another password than it had then."""
+    try:
+        configuration, _ = baseline.opened_site(site, run)
+    except KNOWN_ERRORS:
+        return {}
+    now = configuration.credentials
+    return {"user": now.user, "password": now.password, "host": now.host}
+
+
 def unstage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
-    """Remove the copy's files and tables."""
+    """Remove the copy's files and tables, and a restore point that is shown there."""
     if not asked.check_mode:
+        if scratch.removed(site, scratch.shown_folder(site)):
+            return {"changed": True, "msg": "the restore point that was shown in the staging place is removed"}
         configuration, _ = baseline.opened_site(site, run)
         copy = staging.opened_staging(site, run, configuration)
         staging.stop_server(copy.folder)

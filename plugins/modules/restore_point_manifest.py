@@ -68,6 +68,12 @@ options:
     description: Whether a restore point may be less than half of the one before.
     type: bool
     default: false
+  password:
+    description:
+      - For V(write), the password of the restic repository. With it the manifest is written only when the store has all that the
+        snapshot needs. Where the snapshot came through a gateway, that has looked already.
+    type: str
+    default: ""
 author: [Upkeep]
 """
 

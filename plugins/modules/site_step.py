@@ -21,7 +21,8 @@ options:
         store. A dump that is empty, cut off or lacks tables, and a snapshot that lacks files, fail the task.
       - V(stage) copies files and database, serves the copy under the same Host name on another port of the host's loopback
         address and shows that it passes the baseline itself. Mail, cron and outgoing requests are off in it.
-      - V(unstage) removes files and tables of the copy.
+      - V(unstage) removes files and tables of the copy, or of the restore point that is shown there.
+      - V(show) brings a restore point to the staging place and leaves it served there, for a person to look at.
       - V(rehearse) asks for releases, tries those that the contract allows in staging, finds and holds the bad ones.
       - V(promote) gives production what staging tested, in one exchange, and puts it back when that is not healthy.
       - V(back) puts production back as it was before the promotion of this run, if it was not confirmed.
@@ -32,10 +33,13 @@ options:
       - V(drill) brings files and dump to the host as V(restore) does, serves them as V(stage) serves a copy, counts the rows,
         carries out the probes, and removes all of it. It returns how many seconds that took and how old the data are. A
         restore point that does not make a healthy site fails the task; production is only read.
+      - V(rebuild) makes a site out of a restore point on a host that has none, and probes it there. A document root or a
+        database that is not empty, a web server that does not serve the root, too little room fail the task, and nothing is
+        left behind.
       - V(release) ends a run. It removes what the run left on the host and gives the lease back.
       - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
     type: str
-    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, release, recover]
+    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, rebuild, show, release, recover]
     required: true
   run:
     description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
@@ -71,7 +75,7 @@ options:
     description: For V(snapshot), the id of the restore point, named before it is taken.
     type: str
   manifest:
-    description: For V(restore) and V(drill), the manifest of the restore point.
+    description: For V(restore), V(drill), V(rebuild) and V(show), the manifest of the restore point.
     type: dict
   only:
     description: For V(restore), whether V(all) of the restore point comes back, its V(files) or its V(database).
@@ -97,7 +101,7 @@ options:
     type: bool
     default: false
   store:
-    description: For V(snapshot), V(restore) and V(drill), where the restore points lie.
+    description: For V(snapshot), V(restore), V(drill), V(rebuild) and V(show), where the restore points lie.
     type: dict
     suboptions:
       endpoint: {description: URL of the S3 service., type: str, required: true}
@@ -118,11 +122,25 @@ options:
     type: str
     default: ""
   password:
-    description: For V(snapshot), V(restore) and V(drill), the password of the restic repository.
+    description: For V(snapshot), V(restore), V(drill), V(rebuild) and V(show), the password of the restic repository.
     type: str
+  database:
+    description:
+      - For V(rebuild), and V(drill) with O(elsewhere), what of the site's database is another on this host than the restored wp-config.php says, which is
+        changed to say so.
+    type: dict
+    suboptions:
+      name: {description: Name of the database., type: str}
+      user: {description: The site's account., type: str}
+      host: {description: "Host, host and port, or host and socket, as in DB_HOST.", type: str}
+  elsewhere:
+    description: For V(drill), that this is another host than production's, which need not have the site.
+    type: bool
+    default: false
   database_password:
     description:
       - Password of the database that the contract declares for a site that is not WordPress.
+      - For V(rebuild), and V(drill) with O(elsewhere), the password of the site's account on this host, where it is another.
       - It lies in the run's folder, for its owner alone, while the step is at work.
     type: str
     default: ""
@@ -192,9 +210,10 @@ from ..module_utils.site import SITE_OPTIONS
 from ..module_utils.step_drill import drill
 from ..module_utils.step_lease import recover, release
 from ..module_utils.step_probe import preflight, probe
+from ..module_utils.step_rebuild import rebuild
 from ..module_utils.step_restore import restore
 from ..module_utils.step_snapshot import snapshot
-from ..module_utils.step_staging import stage, unstage
+from ..module_utils.step_staging import show, stage, unstage
 from ..module_utils.step_update import back, promote, rehearse
 from ..module_utils.task import carry_out
 
@@ -209,6 +228,8 @@ STEPS = {
     "back": back,
     "restore": restore,
     "drill": drill,
+    "rebuild": rebuild,
+    "show": show,
     "release": release,
     "recover": recover,
 }
@@ -257,6 +278,8 @@ def main() -> None:
             "access_key": {"type": "str", "default": "", "no_log": True},
             "secret_key": {"type": "str", "default": "", "no_log": True},
             "password": {"type": "str", "no_log": True},
+            "database": {"type": "dict", "options": {name: {"type": "str"} for name in ("name", "user", "host")}},
+            "elsewhere": {"type": "bool", "default": False},
             "database_password": {"type": "str", "default": "", "no_log": True},
             "create_bucket": {"type": "bool", "default": True},
             "deadline": {"type": "int", "default": DEADLINE_SECONDS},
@@ -268,6 +291,8 @@ def main() -> None:
             ("step", "snapshot", ["point", "store", "password"]),
             ("step", "restore", ["manifest", "store", "password"]),
             ("step", "drill", ["manifest", "store", "password"]),
+            ("step", "rebuild", ["manifest", "store", "password"]),
+            ("step", "show", ["manifest", "store", "password"]),
         ],
         supports_check_mode=True,
     )

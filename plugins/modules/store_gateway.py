@@ -70,6 +70,16 @@ options:
     description: Bytes that the session may add at most.
     type: int
     default: 1099511627776
+  program:
+    description:
+      - For V(started), how the contract calls the host's restic. Where that is V(restic), and the host has none or one older than
+        0.14, the controller's own is copied to C(.upkeep/bin) beside O(root), if the machine is of the same kind.
+    type: str
+    default: ""
+  root:
+    description: For V(started), the document root of the site.
+    type: str
+    default: ""
   idle:
     description: Seconds without a request after which the session ends.
     type: int

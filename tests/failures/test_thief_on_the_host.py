@@ -170,22 +170,22 @@ def test_thief_on_the_host_with_a_key_of_the_store(robbed: Client, monkeypatch: 
     # It hurts: nothing can be read any more, and what is asked says what to type.
     with pytest.raises(subprocess.CalledProcessError):
         robbed.restic("snapshots", "--json", "--no-lock", keys=robbed.owner.keys)
-    assert "upkeep store mend example" in robbed.depot.upkeep("prune", "example", "--json").err
+    assert "upkeep verify example --heal" in robbed.depot.upkeep("prune", "example", "--json").err
 
-    first = robbed.depot.upkeep("store", "mend", "example", "--json")
+    first = robbed.depot.upkeep("verify", "example", "--heal", "--json")
     # His lock says that somebody is at work, so it is left alone for as long as it may be true.
     assert first.code == 11
     assert "It stays; everything else is mended." in first.err
-    (site,) = first.answer["sites"]
+    site = first.answer["sites"][0]["mended"]
     assert sorted(site["brought_back"]) == sorted(name.removeprefix(f"{PREFIX}/") for name in written)
     assert f"restic/snapshots/{named(false_snapshot)}" in site["quarantined"]
     assert len(site["quarantined"]) == 5
-    assert site["damaged"] == []
+    assert first.answer["sites"][0]["damage"] == []
     with monkeypatch.context() as half_an_hour_later:
         half_an_hour_later.setattr(prune, "STALE_SECONDS", 0.0)
-        again = robbed.depot.upkeep("store", "mend", "example", "--json")
+        again = robbed.depot.upkeep("verify", "example", "--heal", "--json")
     assert again.code == 0, again.err
-    assert again.answer["sites"][0]["stale_locks"] == [named(false_lock)]
+    assert again.answer["sites"][0]["mended"]["stale_locks"] == [named(false_lock)]
     after = objects(robbed)
     assert {name: after.get(name) for name in before} == before
     works(robbed)

@@ -9,7 +9,9 @@ from tests.pipeline import Site
 pytestmark = pytest.mark.root
 
 
-def test_a_drill_measures_the_recovery_and_leaves_nothing_behind(untouched_site: Site) -> None:
+def test_a_drill_measures_the_recovery_and_leaves_nothing_behind_and_a_point_can_be_looked_at(
+    untouched_site: Site,
+) -> None:
     site = untouched_site
     point = site.shop.snapshot()["point"]
     looked = site.shop.play("drill", "--check", upkeep_point="newest")
@@ -26,6 +28,20 @@ def test_a_drill_measures_the_recovery_and_leaves_nothing_behind(untouched_site:
     (verdict,) = [each for each in run["verdicts"] if each["where"] == "scratch place, recovered"]
     assert verdict["healthy"] is True
     assert verdict["probes"] >= 7
+    site.tidy()
+
+    # To be looked at, it stays: a run that ends in the meantime does not take it away.
+    said = site.upkeep("restore", "example", "--site", "shop", "--point", "newest", "--to", "staging")
+    assert said.code == 0, said.text
+    (run,) = said.answer["runs"]
+    assert f"{point} is served at 127.0.0.1:8081" in run["message"]
+    assert run["next"].endswith("upkeep restore example --site shop --to staging --remove")
+    site.shop.play("release")
+    ask = ["curl", "-s", "-H", "Host: shop.example.test", "http://127.0.0.1:8081/lab-post-1/"]
+    assert "LAB-1" in site.host.run(ask).stdout
+    said = site.upkeep("restore", "example", "--site", "shop", "--to", "staging", "--remove")
+    assert said.code == 0, said.text
+    assert site.host.run(ask).stdout == ""
     site.tidy()
 
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.run.gateway import Gateway
+from orchestrator.run.gateway import Gateway, lacking_in
 from orchestrator.run.gateway_http import USER
 from orchestrator.run.gateway_session import Session, Terms
 from orchestrator.run.gateway_store import Shelf
@@ -255,7 +255,8 @@ def session(
     place = folder / secrets.token_hex(4)
     place.mkdir(parents=True)
     agreed = Terms(mode=mode, point=point if mode == "write" else "", **terms)
-    made = Session(store.shelf(), agreed, password, lambda: datetime.now(UTC))
+    lacking = lacking_in(store.options(), (store.access_key, store.secret_key))
+    made = Session(store.shelf(), agreed, password, lambda: datetime.now(UTC), lacking)
     gateway = Gateway(made, place, secrets.token_urlsafe(32))
     gateway.start()
     way = Way(gateway.socket)

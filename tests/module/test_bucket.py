@@ -172,7 +172,7 @@ def test_policies_are_shown_only_where_hosts_have_a_key_of_their_own(tmp_path: P
     assert PASSWORD not in said.out
 
 
-@pytest.mark.parametrize("command", ["store check", "store init", "store policy", "store mend", "prune"])
+@pytest.mark.parametrize("command", ["store check", "store init", "store policy", "verify", "prune"])
 def test_every_commands_help_teaches_by_example(empty_depot: Depot, command: str):
     said = empty_depot.upkeep(*command.split(), "--help")
     assert said.code == 0

@@ -53,6 +53,28 @@ def test_a_client_who_leaves_reads_the_same_repository_without_us(repository: Re
     assert found.read_bytes() == (repository.site / "file 0").read_bytes()
 
 
+def test_a_snapshot_that_leans_on_what_the_store_has_lost_becomes_no_restore_point(
+    repository: Repository, tmp_path: Path
+) -> None:
+    store = repository.store
+    packs = sorted((store.objects / "data").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+    lost = packs[-1]
+    body = lost.read_bytes()
+    lost.unlink()
+    with session(store, tmp_path, point=LATER) as host:
+        snapshot = host.backup(repository.site, point=LATER)
+        with pytest.raises(
+            SessionError, match=r"are not in the store, such as /.*/file .*Type: upkeep verify example --heal"
+        ):
+            host.gateway.session.confirm(snapshot)
+    assert store.names("snapshots") == {repository.snapshot}
+    # One that no snapshot of today needs keeps nobody from his restore point.
+    other = tree(tmp_path / "other", seed=7)
+    assert taken(store, tmp_path, other, point=LATEST) in store.names("snapshots")
+    lost.write_bytes(body)
+    taken(store, tmp_path, repository.site, point=LATER)
+
+
 def test_an_unchanged_site_leans_on_the_restore_point_before(repository: Repository, tmp_path: Path) -> None:
     first = taken(repository.store, tmp_path, repository.site, point=LATER)
     with session(repository.store, tmp_path, point=LATEST) as host:

@@ -1,4 +1,4 @@
-"""`upkeep store mend` where a store has no versions: garbage goes, and what is lost is said."""
+"""`upkeep verify --heal` where a store has no versions: garbage goes into quarantine, and everything works again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.depot import Depot, needs_restic, night
 pytest_plugins = ["tests.depot_fixtures"]
 pytestmark = needs_restic
 
-MEND = ("store", "mend", "example")
+MEND = ("verify", "example", "--heal")
 
 
 def put(depot: Depot, kind: str, body: bytes) -> Path:
@@ -25,11 +25,11 @@ def test_garbage_that_stops_restic_goes_into_quarantine_and_everything_works_aga
     garbage = [put(depot, "index", b"x" * 10), put(depot, "snapshots", b"x" * 10), put(depot, "locks", b"x" * 10)]
     said = depot.upkeep("prune", "example", "--json")
     assert said.code == 12
-    assert "if somebody put garbage there: upkeep store mend example" in said.err
+    assert "if somebody put garbage there: upkeep verify example --heal" in said.err
 
     said = depot.upkeep(*MEND)
 
-    assert said.code == 0, said.err
+    assert said.code == 3, said.err
     assert said.out.count("was garbage and is in quarantine") == len(garbage)
     moved = {f"example/shop/quarantine/{path.parent.name}/{path.name}": path.name for path in garbage}
     after = depot.everything()
@@ -37,23 +37,24 @@ def test_garbage_that_stops_restic_goes_into_quarantine_and_everything_works_aga
     assert after == before
     assert depot.snapshots()[0] == night(0)
     assert depot.restic("check", "--read-data")
+    # What lies in quarantine disturbs no verification.
+    assert depot.upkeep("verify", "example", "--full").code == 0
 
 
-def test_what_is_damaged_and_has_no_other_version_is_said_and_left(depot: Depot):
+def test_a_damaged_index_without_another_version_is_put_aside_and_made_again(depot: Depot):
     (first, *_) = sorted((depot.site / "restic" / "index").iterdir())
     first.write_bytes(b"damaged")
 
     said = depot.upkeep(*MEND, "--json")
 
-    assert said.code == 12
-    assert said.answer["sites"][0]["damaged"] == [f"restic/index/{first.name}"]
-    assert "data is lost" in said.err
-    assert first.read_bytes() == b"damaged"
+    assert said.code == 3
+    assert said.answer["sites"][0]["healed"]["put_aside"] == [f"index/{first.name}"]
+    assert said.answer["sites"][0]["mended"]["quarantined"] == []
 
 
 def test_a_sound_repository_is_left_as_it_is(depot: Depot):
     before = depot.everything()
     said = depot.upkeep(*MEND)
     assert said.code == 0
-    assert "hold nothing that stops restic" in said.out
+    assert "all restore points of example/shop are complete" in said.out.lower()
     assert depot.everything() == before

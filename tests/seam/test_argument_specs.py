@@ -31,6 +31,8 @@ RUN = {
     # The vault has these two where the bucket's owner has a key of its own.
     "upkeep_store_access_key": "owner",
     "upkeep_store_secret_key": "owner's secret",
+    "upkeep_elsewhere": True,
+    "upkeep_database": {"name": "other", "user": "other", "host": "localhost:/run/mysqld/mysqld.sock"},
     # And this one where a site is no WordPress.
     "upkeep_database_password": "the site's",
     "upkeep_holds": [{"kind": "plugin", "slug": "lab-banner", "version": "2.0"}],

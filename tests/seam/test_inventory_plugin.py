@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchestrator.contract.load import load_contract
 from orchestrator.plan.variables import place_variables
@@ -89,3 +90,34 @@ def test_a_playbook_by_hand_sees_them_and_the_run_stays_the_same_when_the_invent
     assert again is not None
     assert first[1] == again[1]
     assert f"{first[1]} major" in ended.stdout
+
+
+def test_a_site_lives_on_another_host_for_one_start_with_what_differs_there_and_no_word_of_it_is_a_template(client):
+    hosts = client / "hosts.yml"
+    before = hosts.read_text()
+    target = {"root": "/var/www/new", "port": 8000, "programs": {"php": "php8.3"}}
+    try:
+        more = {"fresh": {"ansible_host": "192.0.2.9", "upkeep_target": target}}
+        hosts.write_text(f"{before}\nothers: {json.dumps({'hosts': more})}\n")
+        moved = ("-e", "upkeep_site=shop", "-e", "upkeep_to=fresh")
+        ended = ansible("ansible-inventory", "-i", str(client), "--list", *moved)
+        assert json.loads(ended.stdout)["production"]["hosts"] == ["fresh"], ended.stderr
+        play = client.parent / "moved.yml"
+        play.write_text(
+            "- hosts: production\n  gather_facts: false\n  connection: local\n  tasks:\n"
+            "    - ansible.builtin.debug: {var: site_lease_site}\n"
+        )
+        ended = ansible("ansible-playbook", "-i", str(client), str(play), *moved)
+        told = yaml.safe_load(re.search(r"(?s)=> *\n(.*?)\n\n", ended.stdout)[1])["site_lease_site"]
+        assert (told["root"], told["port"]) == ("/var/www/new", 8000)
+        assert told["programs"] == {
+            **place_variables(load_contract(SAMPLE), "shop")["site_lease_site"]["programs"],
+            "php": "php8.3",
+        }
+        ended = ansible(
+            "ansible-inventory", "-i", str(client), "--list", "-e", "upkeep_site=shop", "-e", "upkeep_to=nobody"
+        )
+        assert ended.returncode == 2
+        assert "'nobody' is no host in" in ended.stderr
+    finally:
+        hosts.write_text(before)

@@ -35,6 +35,7 @@ COMMANDS = (
     "release-hold",
     "verify",
     "drill",
+    "due",
 )
 REPOSITORY = SAMPLE.parents[2]
 # A Sunday, 03:30 in Berlin: inside of the sample's window.
@@ -386,6 +387,65 @@ def test_a_drill_that_fails_needs_somebody_who_looks_at_the_restore_points(desk:
     assert "Next: upkeep verify example --site shop --full" in out
     assert desk.project.calls()[1]["variables"]["point"] == "20261121T020000Z-0a0b0c0d"
     assert desk.type("drill", "example", "--point", "latest")[0] == 2
+
+
+SECRETS = "site_snapshot_access_key: a\nsite_snapshot_secret_key: b\nsite_snapshot_password: c\n"
+ELSEWHERE = ("restore", "example", "--site", "shop", "--point", "newest", "--to")
+
+
+def test_a_recovery_on_another_host_begins_with_nothing_and_says_how_the_site_moves_there(desk: Desk) -> None:
+    hosts = desk.inventories / "example" / "hosts.yml"
+    known = json.loads(hosts.read_text())["all"]["hosts"]
+    hosts.write_text(json.dumps({"all": {"hosts": {**known, "fresh": known["shop"]}}}))
+    (desk.inventories / "other").mkdir()
+    (desk.inventories / "other" / "hosts.yml").write_text("all: {hosts: {theirs: {}}}\n")
+    (desk.inventories / "other" / "contract.yml").write_text(SAMPLE.read_text())
+    assert desk.type(*ELSEWHERE, "fresh")[0] == 12
+    (desk.inventories / "example" / "group_vars" / "all").mkdir(parents=True, exist_ok=True)
+    (desk.inventories / "example" / "group_vars" / "all" / "vault.yml").write_text(SECRETS)
+    for host, code, told in (
+        ("frech", 2, "Did you mean 'fresh'?"),
+        ("theirs", 12, "a host of other, another client"),
+        ("fresh --only files", 2, "gets all of a restore point"),
+    ):
+        ended, _, err = desk.type(*ELSEWHERE, *host.split())
+        assert (ended, told in err) == (code, True), err
+    assert desk.type("restore", "example", "--site", "shop", "--point", "newest")[0] == 2
+    assert desk.project.steps() == []
+
+    desk.project.script(rebuild={"evidence": {"point": "20261121T020000Z-0a0b0c0d", "recovery_seconds": 75.0}})
+    code, out, _ = desk.type(*ELSEWHERE, "fresh")
+
+    assert code == 0, out
+    assert desk.project.steps() == ["rebuild", "release"]
+    assert "20261121T020000Z-0a0b0c0d on fresh" in out
+    assert "write `host: fresh` into inventories/example/contract.yml" in out
+    assert desk.type("drill", "example", "--on", "fresh")[0] == 0
+    assert desk.project.steps()[2:] == ["drill", "release"]
+
+
+def test_what_is_due_ends_with_5_and_says_what_to_type(desk: Desk) -> None:
+    code, out, _ = desk.type("due", "--json")
+    assert code == 5
+    (only,) = json.loads(out)["due"]
+    assert only["command"] == "upkeep run example --site shop --duty backup"
+    assert not desk.ledger.exists()
+    taken = {"manifest": {"taken": "2026-11-22T02:00:00+00:00"}}
+    desk.project.script(snapshot={"evidence": taken})
+    desk.type("run", "example", "--duty", "backup")
+    code, out, _ = desk.type("due", "example")
+    assert code == 5
+    assert "no restore point was ever verified" in " ".join(out.split())
+    assert "upkeep drill example --site shop" in " ".join(out.split())
+
+
+def test_a_restore_point_is_shown_in_the_staging_place_and_taken_away_again(desk: Desk) -> None:
+    code, out, _ = desk.type(*ELSEWHERE, "staging")
+    assert code == 0, out
+    assert "Next: look at it (docs/restore.md), then: upkeep restore example --site shop --to staging --remove" in out
+    assert desk.type("restore", "example", "--site", "shop", "--to", "staging", "--remove")[0] == 0
+    assert desk.project.steps() == ["show", "release", "unstage", "release"]
+    assert desk.type("restore", "example", "--site", "shop", "--remove")[0] == 2
 
 
 def test_points_says_where_the_missing_keys_belong(desk: Desk) -> None:

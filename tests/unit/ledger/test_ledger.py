@@ -187,6 +187,24 @@ def test_a_drill_is_found_by_what_its_step_has_seen(ledger: Ledger) -> None:
     assert ledger.drills("example", "blog") == ()
 
 
+def test_a_recovery_on_another_host_is_a_proof_and_needs_no_site_that_is_gone_for_ever(ledger: Ledger) -> None:
+    ledger.begin_run(run())
+    ledger.end_run(ID, outcome="", message="the host went away", ended=NOW)
+    for number, outcome in enumerate(("refused", "done")):
+        elsewhere = f"20261122T02000{number}Z-00000000"
+        told = {"upkeep_site": "shop", "upkeep_to": "fresh"}
+        ledger.begin_run(run(id=elsewhere, host="fresh", duty="rebuild", point="newest", variables=told))
+        position = ledger.begin_step(elsewhere, "rebuild", NOW)
+        ledger.end_step(
+            elsewhere, StepEntry(position, "rebuild", NOW, NOW, "reported", outcome, "", 62.0, {"point": ID})
+        )
+        with pytest.raises(SiteOccupied):
+            ledger.begin_run(run(id="20261122T020009Z-00000000", variables=told))
+        ledger.end_run(elsewhere, outcome=outcome, message="", ended=NOW)
+    (drill,) = ledger.drills("example", "shop")
+    assert (drill.point, drill.outcome, drill.host) == (ID, "done", "fresh")
+
+
 def test_a_ledger_of_before_is_brought_to_this_version_with_all_that_is_in_it(url: str) -> None:
     file = Path(url.removeprefix("sqlite:///"))
     file.parent.mkdir()

@@ -123,6 +123,10 @@ OTHERS = [
     (Duty.RESTORE, "preflight restore=silent", "start recover"),
     # A restore has no way back of its own: a person needs what is lying there.
     (Duty.RESTORE, "preflight restore=not-put-back", "finish not-put-back"),
+    (Duty.REBUILD, "", "start rebuild release"),
+    (Duty.REBUILD, "rebuild=unhealthy", "start release"),
+    (Duty.REBUILD, "rebuild=unhealthy release", "finish unhealthy"),
+    (Duty.REBUILD, "rebuild=silent", "start recover"),
     (Duty.DRILL, "", "start preflight drill release"),
     (Duty.DRILL, "preflight drill=unhealthy", "start release"),
     (Duty.DRILL, "preflight drill=unhealthy release", "finish unhealthy"),

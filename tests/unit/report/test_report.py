@@ -232,9 +232,15 @@ def test_a_drill_is_told_beside_what_was_promised() -> None:
     good = run_entry({"preflight": {}, "drill": DRILL}, duty="drill", promised={"rto_hours": 4, "rpo_hours": 48})
     story = run_story(good)
     assert story["drill"] == {
-        "point": ID, "recovery_seconds": 95.0, "data_age_seconds": 100_000, "rto_hours": 4, "rpo_hours": 48, "missed": [],
+        "point": ID, "host": None, "recovery_seconds": 95.0, "data_age_seconds": 100_000, "rto_hours": 4, "rpo_hours": 48,
+        "missed": [],
     }  # fmt: skip
     assert story["meaning"].endswith("made a healthy site. Production was not touched.")
+    told = {"duty": "rebuild", "promised": {"rto_hours": 4}, "variables": {"upkeep_to": "fresh"}, "host": "fresh"}
+    elsewhere = run_story(run_entry({"rebuild": DRILL}, **told))
+    assert (elsewhere["drill"]["host"], elsewhere["verdicts"][0]["where"]) == ("fresh", "another host, recovered")
+    refused = run_story(run_entry({"rebuild": {"point": ID}}, "refused", failing="rebuild", **told))
+    assert (refused["drill"], refused["meaning"]) == (None, "Nothing was restored, and nothing was left on that host.")
     loaded = {
         **DRILL,
         "verdict": {"healthy": True, "reasons": [], "probes": [], "not_tried": "its functions were not tried"},

@@ -55,7 +55,21 @@ PLAYBOOK = """
 """
 
 PROGRAM = Path(__file__).with_name("fake_ansible_playbook.py")
-STEPS = ("preflight", "snapshot", "stage", "rehearse", "promote", "back", "release", "restore", "drill", "recover")
+STEPS = (
+    "preflight",
+    "snapshot",
+    "stage",
+    "rehearse",
+    "promote",
+    "back",
+    "release",
+    "restore",
+    "drill",
+    "rebuild",
+    "show",
+    "unstage",
+    "recover",
+)
 
 
 class FakeProject:

@@ -10,9 +10,9 @@ import pytest
 
 from plugins.module_utils import fetch, restoration, snapshot, tree
 from plugins.module_utils.parts import Part
+from plugins.module_utils.recovery import other_rows
 from plugins.module_utils.restic import Listing, Node
 from plugins.module_utils.site import Site
-from plugins.module_utils.step_drill import other_rows
 
 ROOT = "/srv/shop/htdocs"
 DUMP = {"folder": "/srv/shop/.upkeep/dump", "bytes": 10, "database": "shop", "tables": {"wp_posts": {"bytes": 10}}}
