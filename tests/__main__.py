@@ -119,7 +119,17 @@ GROUPS = {
     "lint": lint,
     "pure": lambda: [pytest("unit and seam tests", "tests/unit", "tests/seam", "-m", "not root", "-n", "auto")],
     "lab": lambda: [
-        pytest("tests on real hosts", *on_hosts(), "-v", "-n", str(len(LANES)), "--dist", "loadfile", root=True),
+        pytest(
+            "tests on real hosts",
+            *on_hosts(),
+            "-v",
+            "-n",
+            str(len(LANES)),
+            "--dist",
+            "loadfile",
+            "--durations=40",
+            root=True,
+        ),
     ],
     "molecule": molecule,
 }
