@@ -52,6 +52,7 @@ class AskedDuty(StrEnum):
 
     BACKUP = "backup"
     UPDATE = "update"
+    REHEARSE = "rehearse"
 
 
 class AskedPart(StrEnum):

@@ -59,6 +59,8 @@ def next_step(result: Result) -> str:
         return f"upkeep run --resume {client}"
     if entry.duty == "show" and result.finish.outcome is Outcome.DONE:
         return f"look at it (docs/restore.md), then: upkeep restore {client} --site {site} --to staging --remove"
+    if entry.duty == "rehearse" and result.finish.outcome is Outcome.DONE:
+        return f"upkeep run {client} --site {site}"
     if entry.duty == "rebuild":
         return _after_rebuild(result)
     match result.finish.outcome:
@@ -72,6 +74,8 @@ def next_step(result: Result) -> str:
         case Outcome.BUSY:
             return f"upkeep status {client}"
         case Outcome.REFUSED:
+            if entry.duty == "rehearse":
+                return f"upkeep rehearse {client} --site {site}"
             return (
                 f"upkeep run {client} --site {site} --duty {entry.duty}"
                 if entry.duty in ("backup", "update")

@@ -226,7 +226,12 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
         facts.add_row(
             f"  {safe(change['kind'])}", Text(safe(f"{change['name']}  {change['before']} → {change['after']}"))
         )
-    for title, releases in (("held", answer["held"]), ("tried", answer["tried"]), ("left out", answer["skipped"])):
+    for title, releases in (
+        ("would get", answer["passed"]),
+        ("held", answer["held"]),
+        ("tried", answer["tried"]),
+        ("left out", answer["skipped"]),
+    ):
         for release in releases:
             words = f"{release.get('kind', '')} {release.get('slug', '')} {release.get('to', '')}".strip()
             reason = f": {clip(release['reason'])}" if release.get("reason") else ""

@@ -29,6 +29,7 @@ MEANINGS = {
 DONE_MEANINGS = {
     "backup": "A restore point was taken and proven complete. Production was not touched.",
     "update": "Production got what its copy had proved.",
+    "rehearse": "Its copy proved what production would get. Production was not touched.",
     "restore": "The restore point is in the place of production.",
     "drill": "A restore point was brought back in a scratch place and made a healthy site. Production was not touched.",
     "rebuild": "The restore point is a site on another host and was seen well there.",
@@ -79,6 +80,8 @@ def run_story(run: RunEntry) -> Story:
         "versions": {"before": _components(before), "after": _components(after), "unchanged": _unchanged(run)},
         "changes": _changes(before, after),
         "delivered": _releases(promote.get("delivered") or rehearse.get("delivered")) if reached else [],
+        # Of a rehearsal: what the next update would bring, were it now.
+        "passed": _releases(rehearse.get("delivered")) if run.duty == "rehearse" and run.outcome == "done" else [],
         "tried": _releases(promote.get("delivered") or rehearse.get("delivered")) if promote and not reached else [],
         "held": _releases(rehearse.get("held")),
         "skipped": _releases(rehearse.get("skipped")),
@@ -210,7 +213,7 @@ def _put_back(run: RunEntry) -> bool | None:
 
 def _unchanged(run: RunEntry) -> bool:
     # Of a run that did not come to its end nobody can say what production has.
-    return run.outcome in ("nothing-to-do", "put-back", "refused", "busy", "unhealthy")
+    return run.duty == "rehearse" or run.outcome in ("nothing-to-do", "put-back", "refused", "busy", "unhealthy")
 
 
 def _last_value(run: RunEntry, key: str) -> Any:

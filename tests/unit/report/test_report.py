@@ -333,3 +333,18 @@ def test_what_a_host_says_never_becomes_markup() -> None:
     html = page(runs_report(CONTRACT, runs, holds=[hold], made=MADE))
     assert evil not in html
     assert "&lt;script&gt;" in html
+
+
+def test_a_rehearsal_tells_what_production_would_get_and_that_it_got_nothing() -> None:
+    evidence = good_evidence()
+    kept = {name: evidence[name] for name in ("preflight", "stage", "rehearse", "release")}
+    rehearsed = run_entry(kept, duty="rehearse")
+    story = run_story(rehearsed)
+    assert [each["slug"] for each in story["passed"]] == [each["slug"] for each in DELIVERED]
+    assert [each["slug"] for each in story["held"]] == [each["slug"] for each in HELD]
+    assert (story["delivered"], story["tried"], story["changes"], story["point"]) == ([], [], [], None)
+    assert story["versions"]["unchanged"] is True
+    assert story["meaning"] == "Its copy proved what production would get. Production was not touched."
+    shown = page(runs_report(CONTRACT, [rehearsed], holds=(), made=BEGAN))
+    assert "Would be delivered" in shown
+    assert run_story(run_entry(evidence))["passed"] == []
