@@ -16,6 +16,8 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "store": ("store", "client.id"),
     "policy": ("scope.update.core", "scope.update.plugins", "scope.update.themes"),
     "holds": ("scope.update.holds",),
+    "wait_minutes": ("scope.update.background",),
+    "soak_minutes": ("scope.update.soak_minutes",),
 }
 
 

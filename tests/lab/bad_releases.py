@@ -165,6 +165,18 @@ add_action( 'init', function () {
         _BALLAST,
         moves_schema=True,
     ),
+    Bad(
+        "2.18",
+        "migration-in-the-background",
+        "leaves its migration to cron, for some seconds later",
+        """
+add_action( 'lab_banner_migrate', function () { update_option( 'lab_banner_migrated', 1 ); } );
+add_action( 'init', function () {
+	if ( ! get_option( 'lab_banner_migrated' ) && ! wp_next_scheduled( 'lab_banner_migrate' ) ) {
+		wp_schedule_single_event( time() + 5, 'lab_banner_migrate' );
+	}
+} );""",
+    ),
 )
 
 # The name of a failure -> the version of lab-banner that fails so.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import freeze, staging, wordpress, wordpress_php
+from plugins.module_utils import baseline, freeze, staging, wordpress, wordpress_php
 from plugins.module_utils.database import Database
 from plugins.module_utils.silence import Silence
 from plugins.module_utils.staging import Staging, StagingError
@@ -359,6 +359,21 @@ def test_what_a_killed_module_left_in_the_document_root_is_swept_away(tmp_path: 
 def test_an_opcode_cache_that_would_serve_old_code_is_known_before(said: dict[str, object], reason: str) -> None:
     assert bool(reason) == bool(freeze.stale_opcodes(said))
     assert reason in freeze.stale_opcodes(said)
+
+
+def test_a_multisite_network_is_refused_and_nothing_else_is_wrong_with_it(tmp_path: Path) -> None:
+    taken = {
+        "web_server": {"opcache": False, "may_reset": True, "validate_timestamps": True, "revalidate_freq": 2},
+        "headroom": {"free": 1, "needed": 0},
+    }
+    for more, refused in (
+        ("", []),
+        ("define('MULTISITE', true);", ["it is a multisite network, which this version does not update"]),
+    ):
+        configured(tmp_path, f"<?php\n{ACCOUNT}{more}\n{LOAD}")
+        site = site_at(tmp_path)
+        os.makedirs(site.run_folder(RUN), exist_ok=True)
+        assert baseline.refusals(site, RUN, taken) == refused
 
 
 # ---- the staging server -------------------------------------------------------------------------------------------------

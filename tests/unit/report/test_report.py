@@ -348,3 +348,25 @@ def test_a_rehearsal_tells_what_production_would_get_and_that_it_got_nothing() -
     shown = page(runs_report(CONTRACT, [rehearsed], holds=(), made=BEGAN))
     assert "Would be delivered" in shown
     assert run_story(run_entry(evidence))["passed"] == []
+
+
+def test_an_update_that_left_something_undone_is_degraded_and_never_just_done() -> None:
+    evidence = good_evidence()
+    evidence["promote"]["degraded"] = ["event of WordPress's cron: migrate (01234567)"]
+    degraded = run_entry(evidence)
+    story = run_story(degraded)
+    assert (story["outcome"], story["headline"]) == ("done", "Degraded")
+    assert story["degraded"] == evidence["promote"]["degraded"]
+    assert [each["slug"] for each in story["delivered"]] == [each["slug"] for each in DELIVERED]
+    shown = page(runs_report(CONTRACT, [degraded], holds=(), made=BEGAN))
+    assert "Not done yet, in the background" in shown
+    assert run_story(run_entry(good_evidence()))["degraded"] == []
+
+
+def test_a_site_that_is_ill_some_minutes_later_keeps_its_update_and_needs_a_person() -> None:
+    evidence = good_evidence()
+    evidence["promote"]["soak"] = {"minutes": 5, "verdict": ILL}
+    story = run_story(run_entry(evidence, "not-put-back", failing="promote"))
+    assert "Nothing that visitors wrote is thrown away" in story["meaning"]
+    assert [each["slug"] for each in story["delivered"]] == [each["slug"] for each in DELIVERED]
+    assert (story["tried"], story["changes"] != []) == ([], True)
