@@ -30,6 +30,7 @@ from orchestrator.contract.model import (
     Window,
 )
 from orchestrator.contract.schema import LATER_DUTIES, WEEK
+from orchestrator.contract.schema_function import DEFAULT_PATHS
 
 # Data has no types after the schema has looked at it; this is the one module that may say Any about a contract.
 Checked = dict[str, Any]
@@ -97,8 +98,18 @@ def _production(data: Checked, url: str) -> Production:
 
 
 def _function(data: Checked) -> Function:
+    kind = data.get("kind", "page")
     return Function(
-        name=data["name"], path=data["path"], text=tuple(data.get("text", ())), status=int(data.get("status", 200))
+        name=data["name"],
+        path=data.get("path") or DEFAULT_PATHS.get(kind, ""),
+        text=tuple(data.get("text", ())),
+        status=int(data.get("status", 200)),
+        kind=kind,
+        absent=tuple(data.get("absent", ())),
+        selector=data.get("selector", ""),
+        max_seconds=float(data.get("max_seconds", 0)),
+        min_bytes=int(data.get("min_bytes", 0)),
+        max_bytes=int(data.get("max_bytes", 0)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 Policy = Literal["all", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
 HoldKind = Literal["core", "plugin", "theme"]
+FunctionKind = Literal["page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login"]
 Period = Literal["daily", "weekly", "monthly"]
 
 
@@ -104,12 +105,18 @@ class Staging:
 
 @dataclass(frozen=True)
 class Function:
-    """Something the client says that the site must do, with the check that shows it."""
+    """Something the client says that the site must do, with the check that shows it. What is 0 or empty was not said."""
 
     name: str
     path: str
-    text: tuple[str, ...]
-    status: int
+    text: tuple[str, ...] = ()
+    status: int = 200
+    kind: FunctionKind = "page"
+    absent: tuple[str, ...] = ()
+    selector: str = ""
+    max_seconds: float = 0.0
+    min_bytes: int = 0
+    max_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from . import healthy_subset, packages, php_log, run_state, tree, wordpress
 from .baseline import signed_in
 from .database import Database
 from .packages import Change, PackageError
+from .probe_round import PATIENCE_SECONDS
 from .probes import run_probes
 from .site import Site
 from .staging import Staging
@@ -101,7 +102,7 @@ def probe_served(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[st
     """Probe a copy that is served already."""
     with signed_in(staging.place()) as cookies:
         log = {"path": staging.log, "position": php_log.position(staging.log)}
-        return run_probes(staging.site.staging(), probes, log=log, cookies_admin=cookies)
+        return run_probes(staging.site.staging(), probes, log=log, cookies_admin=cookies, patience=PATIENCE_SECONDS)
 
 
 def rehearse(

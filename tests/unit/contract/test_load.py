@@ -459,3 +459,38 @@ def _loads_or_is_invalid(text: str) -> None:
         assert str(mistake).isprintable()
         assert mistake.line >= 1
         assert mistake.column >= 1
+
+
+CHECKS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "feed-has-no-selector": ({"kind": "feed", "selector": "a"}, "selector", "a function of kind feed has no 'selector'"),
+    "off-is-off": ({"kind": "xmlrpc_off", "text": ["x"]}, "text", "Nothing more can be said of it"),
+    "page-needs-a-path": ({}, "", "the key 'path' is missing"),
+    "search-needs-words": ({"kind": "search", "path": "/?s=bread"}, "", "the key 'text' is missing"),
+    "search-repeats-the-question": ({"kind": "search", "path": "/?s=bread", "text": ["Bread"]}, "text", "stand in the path"),
+    "sizes-in-order": ({"path": "/", "min_bytes": 9, "max_bytes": 8}, "max_bytes", "8 is less than min_bytes (9)"),
+    "no-more-of-css": ({"path": "/", "selector": "ul > li"}, "selector", "a space for 'inside of'"),
+    "seconds-are-a-number": ({"path": "/", "max_seconds": "fast"}, "max_seconds", "is not a number"),
+    "seconds-have-an-end": ({"path": "/", "max_seconds": 3600}, "max_seconds", "Allowed: 0.05 to 20"),
+    "no-such-kind": ({"path": "/", "kind": "sitmap"}, "kind", "Did you mean 'sitemap'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "key", "told"), CHECKS.values(), ids=CHECKS.keys())
+def test_what_is_said_of_a_function_goes_with_its_kind(said: dict[str, Any], key: str, told: str) -> None:
+    (mistake,) = mistakes_with(FUNCTION, {"name": "x", **said})
+    assert told in mistake.message
+    assert mistake.path == "sites.shop.functions[1]" + (f".{key}" if key else "")
+
+
+def test_a_function_of_another_kind() -> None:
+    said = {
+        "name": "x",
+        "path": "/",
+        "max_seconds": 1.5,
+        "selector": "form#a input[name=b]",
+        "absent": ["y"],
+        "max_bytes": 9,
+    }
+    function = contract_with(FUNCTION, said).site("shop").functions[0]
+    assert (function.kind, function.max_seconds, function.absent, function.max_bytes) == ("page", 1.5, ("y",), 9)
+    assert contract_with(FUNCTION, {"name": "x", "kind": "login"}).site("shop").functions[0].path == "/wp-login.php"
