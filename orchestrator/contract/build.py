@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, time
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.contract.address import read_url
 from orchestrator.contract.model import (
@@ -15,6 +15,7 @@ from orchestrator.contract.model import (
     Database,
     Function,
     Hold,
+    Mail,
     Policy,
     Production,
     Programs,
@@ -24,6 +25,7 @@ from orchestrator.contract.model import (
     Scope,
     Site,
     Staging,
+    Step,
     Store,
     UpdateDuty,
     Verify,
@@ -110,6 +112,23 @@ def _function(data: Checked) -> Function:
         max_seconds=float(data.get("max_seconds", 0)),
         min_bytes=int(data.get("min_bytes", 0)),
         max_bytes=int(data.get("max_bytes", 0)),
+        steps=tuple(_step(step) for step in data.get("steps", ())),
+        places=tuple(data.get("in", ("staging",) if kind == "steps" else ())),
+        mail=Mail(data["mail"]["to"], tuple(data["mail"].get("text", ()))) if "mail" in data else None,
+    )
+
+
+def _step(data: Checked) -> Step:
+    method: Literal["get", "post"] = "post" if "post" in data else "get"
+    return Step(
+        method=method,
+        path=data[method],
+        form=tuple(data.get("form", {}).items()),
+        hidden=tuple(data.get("hidden", ())),
+        text=tuple(data.get("text", ())),
+        absent=tuple(data.get("absent", ())),
+        selector=data.get("selector", ""),
+        status=int(data.get("status", 200)),
     )
 
 

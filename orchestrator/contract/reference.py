@@ -48,7 +48,7 @@ TAIL = """
 - A window opens and closes at different times. Earlier `to` than `from` means: on the next day.
 - What is verified weekly cannot all be read within less than a week.
 - A function says only what goes with its kind. The words of a search are not those that were searched for: a page that
-  finds nothing repeats them.
+  finds nothing repeats them. A step is `get` or `post`, and no field of a form is a password.
 - No two functions of a site share a name; no release is held twice; retention keeps something.
 """
 
@@ -69,7 +69,8 @@ def _rows(schema: Schema, path: str, required: bool) -> Iterator[str]:
             continue
         yield from _rows(below, prefix + key, key in schema["required"])
     if isinstance(schema.get("additionalProperties"), dict):
-        yield from _rows(schema["additionalProperties"], f"{prefix}<site>", True)
+        name = schema.get("x-key", "site")
+        yield from _rows(schema["additionalProperties"], f"{prefix}<{name}>", True)
     if "items" in schema and schema["items"].get("type") == "object":
         yield from _rows(schema["items"], f"{path}[ ]", True)
     if path == "scope":

@@ -21,7 +21,9 @@ CHECKS = {
     "feed": _WORDS,
     "sitemap": _WORDS,
     "xmlrpc_off": (),
+    "steps": ("steps", "in", "mail", "max_seconds"),
 }
+_PASSWORDS = ("pass", "pwd")
 
 
 def function_findings(view: View, site: Path) -> Iterator[Finding]:
@@ -52,7 +54,9 @@ def _checks(view: View, function: Path) -> Iterator[Finding]:
         if key not in known and any(key in checks for checks in CHECKS.values()):
             can = f"Allowed with it: {', '.join(known)}." if known else "Nothing more can be said of it."
             yield Finding((*function, key), f"a function of kind {kind} has no {quoted(key)}. {can}", at_key=True)
-    if "path" not in said and kind not in DEFAULT_PATHS:
+    if kind == "steps":
+        yield from _steps(view, function, said)
+    elif "path" not in said and kind not in DEFAULT_PATHS:
         yield Finding(function, f"the key 'path' is missing: what a function of kind {kind} asks for.", at_key=True)
     least, most = view.number(*function, "min_bytes"), view.number(*function, "max_bytes")
     if least is not None and most is not None and least > most:
@@ -74,3 +78,35 @@ def _search(view: View, function: Path, said: dict[str, Data]) -> Iterator[Findi
             "these words stand in the path too: a search that finds nothing repeats what was asked. Choose others."
         )
         yield Finding((*function, "text"), message, at_key=True)
+
+
+def _steps(view: View, function: Path, said: dict[str, Data]) -> Iterator[Finding]:
+    if "path" in said:
+        yield Finding((*function, "path"), "each step has a path of its own. Remove this.", at_key=True)
+    if "steps" not in said:
+        message = "the key 'steps' is missing: what a visitor does, such as [{get: /shop/}, {post: /order/, form: {name: Ada}}]."
+        yield Finding(function, message, at_key=True)
+    for place in view.below(*function, "in"):
+        if view.get(*function, "in", 0) == view.get(*place) and place[-1] != 0:
+            yield Finding(place, f"{quoted(view.text(*place))} stands here twice.")
+    for step in view.below(*function, "steps"):
+        yield from _step(view, step)
+
+
+def _step(view: View, step: Path) -> Iterator[Finding]:
+    said = view.get(*step)
+    if not isinstance(said, dict):
+        return
+    if ("get" in said) == ("post" in said):
+        yield Finding(step, "a step has either 'get' or 'post'.", at_key=True)
+    for key in ("form", "hidden"):
+        if key in said and "post" not in said:
+            yield Finding((*step, key), f"{quoted(key)} goes with 'post'.", at_key=True)
+    for key in ("get", "post"):
+        path = view.text(*step, key)
+        if path is not None and (problem := page_problem(path)):
+            yield Finding((*step, key), problem)
+    for filled in view.below(*step, "form"):
+        if any(word in str(filled[-1]).lower() for word in _PASSWORDS):
+            message = "a password never stands in a contract. Take a step that needs none."
+            yield Finding(filled, message, at_key=True)

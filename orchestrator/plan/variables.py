@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from orchestrator.contract.model import Contract, Database, Policy, Site, UpdateDuty
+from orchestrator.contract.model import Contract, Database, Policy, Site, Step, UpdateDuty
 from orchestrator.probe.functions import Probe, probes_of
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -73,6 +73,9 @@ def _probe(probe: Probe) -> dict[str, Json]:
         "max_seconds": probe.max_seconds,
         "min_bytes": probe.min_bytes,
         "max_bytes": probe.max_bytes,
+        "steps": [_step(step) for step in probe.steps],
+        "places": list(probe.places),
+        "mail": {"to": probe.mail.to, "text": list(probe.mail.text)} if probe.mail else None,
     }
     return {
         "name": probe.name,
@@ -82,6 +85,19 @@ def _probe(probe: Probe) -> dict[str, Json]:
         "text": list(probe.text),
         # What was not said is left out: these stand in every plan.
         **{key: value for key, value in more.items() if value},
+    }
+
+
+def _step(step: Step) -> Json:
+    return {
+        "method": step.method,
+        "path": step.path,
+        "form": dict(step.form),
+        "hidden": list(step.hidden),
+        "text": list(step.text),
+        "absent": list(step.absent),
+        "selector": step.selector,
+        "status": step.status,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from orchestrator.contract.model import Function, FunctionKind, Site
+from orchestrator.contract.model import Function, FunctionKind, Mail, Site, Step
 
 ProbeKind = FunctionKind | Literal["ajax", "admin", "assets", "log"]
 
@@ -24,6 +24,9 @@ class Probe:
     max_seconds: float = 0.0
     min_bytes: int = 0
     max_bytes: int = 0
+    steps: tuple[Step, ...] = ()
+    places: tuple[str, ...] = ()
+    mail: Mail | None = None
 
 
 # What nearly every bad release breaks somewhere, although it reports success: each of these found one that the others

@@ -55,10 +55,12 @@ _DETOURS = (
 class Round:
     """One round of probing: the target, and until when a site that is busy with itself is asked again."""
 
-    def __init__(self, target: Target, admin: Target, timeout: float, patience: float) -> None:
+    def __init__(self, target: Target, admin: Target, timeout: float, patience: float, mail: str = "") -> None:
         self.target = target
         self.admin = admin
         self.timeout = timeout
+        # The file of what the place would have sent; "" where mail really goes out.
+        self.mail = mail
         self.patient_until = time.monotonic() + patience
 
     def ask(
@@ -71,22 +73,26 @@ class Round:
         admin: bool = False,
         from_cache: bool = False,
         limit: float = 0.0,
+        target: Target | None = None,
     ) -> Answer:
         """Fetch; 502, 503 and a refused connection are asked again while patience lasts.
 
         Unless what comes `from_cache` is as good, each question is one that no cache can have an answer for. An answer that
-        is right but took longer than `limit` seconds is measured again; the fastest is returned.
+        is right but took longer than `limit` seconds is measured again; the fastest is returned. `target` stands for this
+        round's own where a visitor has cookies.
         """
-        answer = self._patiently(path, expected, method, follow, admin, from_cache)
+        target = target or (self.admin if admin else self.target)
+        answer = self._patiently(target, path, expected, method, follow, from_cache)
         for _ in range(MEASURE_AGAIN if limit else 0):
             if answer.error or answer.status != expected or answer.seconds <= limit:
                 break
-            again = self._patiently(path, expected, method, follow, admin, from_cache)
+            again = self._patiently(target, path, expected, method, follow, from_cache)
             answer = again if again.error or again.status != expected else min(answer, again, key=_seconds)
         return answer
 
-    def _patiently(self, path: str, expected: int, method: str, follow: int, admin: bool, from_cache: bool) -> Answer:
-        target = self.admin if admin else self.target
+    def _patiently(
+        self, target: Target, path: str, expected: int, method: str, follow: int, from_cache: bool
+    ) -> Answer:
         while True:
             asked = path if from_cache else never_asked(path)
             answer = fetch(target, asked, method, timeout=self.timeout, follow=follow)

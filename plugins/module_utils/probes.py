@@ -27,6 +27,7 @@ from .probe_round import (
     result,
     status_problems,
 )
+from .probe_steps import steps
 from .web import Answer, Target
 
 MAX_ASSETS = 80
@@ -44,19 +45,21 @@ def run_probes(
     timeout: float = 20,
     patience: float = 0,
     first_alone: bool = False,
+    mail: str = "",
 ) -> list[dict[str, Any]]:
     """Carry out the probes and return one result for each, in their order.
 
     `log` is {"path", "position"}; without a position, the log is judged from the start of this round on.
     It is read last: what the other probes made PHP say counts. With `first_alone` the first one has been answered before
-    the others ask: where PHP keeps what it compiled, they find it, instead of each compiling the same files.
+    the others ask: where PHP keeps what it compiled, they find it, instead of each compiling the same files. `mail` is the
+    file of what the place would have sent.
     """
     watched = dict(log or {})
     if watched.get("path") and not watched.get("position"):
         watched["position"] = php_log.position(str(watched["path"]))
     target = replace(target, cookies=_joined(UNCACHED_COOKIE, target.cookies))
     admin = replace(target, cookies=_joined(target.cookies, cookies_admin))
-    around = Round(target, admin, timeout, patience)
+    around = Round(target, admin, timeout, patience, mail)
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         asked = []
         for probe in probes:
@@ -187,6 +190,7 @@ _KINDS: dict[str, Callable[[Round, Mapping[str, Any]], dict[str, Any]]] = {
     "search": search,
     "login": login,
     "xmlrpc_off": xmlrpc_off,
+    "steps": steps,
 }
 # What may be asked for. The log is read last, not asked.
 KINDS = (*_KINDS, "log")

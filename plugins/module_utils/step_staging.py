@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import Any
 
-from . import baseline, fetch, recovery, restic, scratch, staging, tree
+from . import baseline, fetch, recovery, restic, run_state, scratch, staging, tree
 from .points import PointError, Store, problems
 from .rehearsal import probe_served, probe_staging
 from .site import Site
@@ -29,6 +29,7 @@ def stage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     before = baseline.of_run(site, run)
     results, old = probe_staging(copy, asked.options["probes"]), before["verdict"]["probes"] if before else None
     verdict = judge(results, old, times=False)
+    run_state.store(site, run, "staging", {"probes": results})
     evidence.update({"verdict": verdict, "seconds": round(time.monotonic() - started, 3)})
     if not verdict["healthy"]:
         raise Stop(

@@ -252,6 +252,9 @@ PROBE = {
     "max_seconds": {"type": "float", "default": 0},
     "min_bytes": {"type": "int", "default": 0},
     "max_bytes": {"type": "int", "default": 0},
+    "steps": {"type": "list", "elements": "dict", "default": []},
+    "places": {"type": "list", "elements": "str", "choices": ["staging", "production"], "default": []},
+    "mail": {"type": "dict"},
 }
 HOLD = {
     "kind": {"type": "str", "required": True, "choices": ["core", "plugin", "theme"]},

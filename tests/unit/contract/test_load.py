@@ -471,6 +471,13 @@ CHECKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no-more-of-css": ({"path": "/", "selector": "ul > li"}, "selector", "a space for 'inside of'"),
     "seconds-are-a-number": ({"path": "/", "max_seconds": "fast"}, "max_seconds", "is not a number"),
     "seconds-have-an-end": ({"path": "/", "max_seconds": 3600}, "max_seconds", "Allowed: 0.05 to 20"),
+    "steps-need-steps": ({"kind": "steps"}, "", "the key 'steps' is missing"),
+    "steps-have-their-own-paths": ({"kind": "steps", "path": "/", "steps": [{"get": "/"}]}, "path", "a path of its own"),
+    "get-or-post": ({"kind": "steps", "steps": [{"get": "/", "post": "/"}]}, "steps[1]", "either 'get' or 'post'"),
+    "forms-are-posted": ({"kind": "steps", "steps": [{"get": "/", "form": {"a": "b"}}]}, "steps[1].form", "goes with 'post'"),
+    "no-passwords": ({"kind": "steps", "steps": [{"post": "/", "form": {"user_pass": "b"}}]}, "steps[1].form.user_pass", "never"),
+    "no-way-out": ({"kind": "steps", "steps": [{"get": "//evil/"}]}, "steps[1].get", "names another host"),
+    "a-page-has-no-steps": ({"path": "/", "steps": [{"get": "/"}]}, "steps", "a function of kind page has no 'steps'"),
     "no-such-kind": ({"path": "/", "kind": "sitmap"}, "kind", "Did you mean 'sitemap'"),
 }  # fmt: skip
 
@@ -494,3 +501,17 @@ def test_a_function_of_another_kind() -> None:
     function = contract_with(FUNCTION, said).site("shop").functions[0]
     assert (function.kind, function.max_seconds, function.absent, function.max_bytes) == ("page", 1.5, ("y",), 9)
     assert contract_with(FUNCTION, {"name": "x", "kind": "login"}).site("shop").functions[0].path == "/wp-login.php"
+
+
+def test_steps_are_taken_in_staging_alone_unless_the_contract_says_otherwise() -> None:
+    said = {
+        "name": "x",
+        "kind": "steps",
+        "steps": [{"get": "/"}, {"post": "/a/", "form": {"b": "c"}}],
+        "mail": {"to": "d@e.test"},
+    }
+    function = contract_with(FUNCTION, said).site("shop").functions[0]
+    assert (function.places, [step.method for step in function.steps]) == (("staging",), ["get", "post"])
+    both = contract_with(FUNCTION, {**said, "in": ["staging", "production"]}).site("shop").functions[0]
+    assert both.places == ("staging", "production")
+    assert contract_with(FUNCTION, {"name": "x", "path": "/"}).site("shop").functions[0].places == ()
