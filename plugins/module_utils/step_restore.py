@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import fetch, restic, restoration, way_back
+from . import fetch, restic, restoration, run_state, way_back
 from .fetch import RestoreError
 from .parts import Part, PartError
 from .points import PointError, Store, problems
@@ -22,6 +22,9 @@ def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     manifest = given["manifest"]
     point = str(manifest.get("point", ""))
     started = time.monotonic()
+    ended = {} if asked.check_mode else _ended(asked, site, run, point)
+    if ended:
+        return ended
     try:
         part = Part.from_parameters(given, site.root, given["site"]["root"])
         store = Store.from_parameters(given["store"])
@@ -61,6 +64,18 @@ def restore(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         "msg": f"{_words(part, point)} is in the place of production; what was there before is kept until the release",
         "evidence": evidence,
     }
+
+
+def _ended(asked: Asked, site: Site, run: str, point: str) -> dict[str, Any]:
+    """Say what this very run came to, when Ansible asks again: the connection broke before it had heard the answer."""
+    state = run_state.load(site, run, restoration.STATE).get("state")
+    if state == "confirmed":
+        return {"msg": f"{point} is in the place of production already", "changed": False, "evidence": {"point": point}}
+    if state not in (*restoration.BEGUN, "back"):
+        return {}
+    # Whatever ended it: a second try would not be what anybody asked for.
+    evidence = restoration.recover(restoration.opened_restoration(site, run, {}, asked.options["probes"]))
+    raise Stop("put-back", f"The restore of {point} was interrupted and put back.", {**evidence, "point": point})
 
 
 def _words(part: Part, point: str) -> str:
