@@ -15,7 +15,7 @@ def test_transient_503_during_migration(site: Site) -> None:
     assert promoted.outcome == "done", promoted
     assert promoted.delivered == ["lab-banner"]
     # It was busy in production too, and was waited for behind the freeze.
-    assert 3 < promoted.evidence["frozen_seconds"] < 15
+    assert promoted.evidence["frozen_seconds"] > 3
     site.serves("2.18")
     site.tidy()
 
