@@ -219,6 +219,30 @@ def run(
 
 
 @app.command()
+def rehearse(
+    client: Name,
+    sites: Sites = None,
+    inventories: Inventories = HERE,
+    ledger: LedgerUrl = "",
+    vault: Vault = None,
+    content: Content = None,
+    program: Program = "",
+    as_json: Json = False,
+) -> None:
+    """Try the update in a copy and stop before production: what would it get, what breaks the copy and is held?
+
+    Production is only read, so any hour will do. Releases that break the copy are held from then on, as in an update.
+
+    Examples: `upkeep rehearse acme` · `upkeep rehearse acme --site shop --json`
+    """
+    settings = settings_of(inventories, ledger, as_json, vault, content, program)
+    known = cli_run.read_client(settings, client)
+    _end(
+        settings, cli_run.carry_out_plan(settings, known, cli_run.planned(settings, known, sites or (), Duty.REHEARSE))
+    )
+
+
+@app.command()
 def status(
     client: Annotated[str, typer.Argument(metavar="[CLIENT]", help="Without one: all.")] = "",
     inventories: Inventories = HERE,

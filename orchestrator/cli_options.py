@@ -10,7 +10,8 @@ import typer
 
 CODES = """
 **Exit codes**: 0 done, or nothing to do · 1 a bug of ours · 2 the command was not understood · 3 put back, the site is
-healthy · 4 not put back, a person is needed · 5 something is due (`upkeep due`) · 10 a contract has mistakes · 11 another run has the site · 12 refused,
+healthy · 4 not put back, a person is needed · 5 something is due (`upkeep due`) · 6 degraded: updated, but not all of
+it is done yet · 10 a contract has mistakes · 11 another run has the site · 12 refused,
 nothing was touched · 130 interrupted, nothing was touched. Any other code is a failure.
 """
 
@@ -52,6 +53,7 @@ class AskedDuty(StrEnum):
 
     BACKUP = "backup"
     UPDATE = "update"
+    REHEARSE = "rehearse"
 
 
 class AskedPart(StrEnum):

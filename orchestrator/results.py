@@ -21,15 +21,18 @@ EXIT_CODES = {
     Outcome.REFUSED: 12,
     Outcome.UNHEALTHY: 12,
 }
+DEGRADED = 6
 INTERRUPTED = 130
 # From the best to the worst: with several sites the worst decides.
-SEVERITY = (0, 11, 12, INTERRUPTED, 3, 4)
+SEVERITY = (0, DEGRADED, 11, 12, INTERRUPTED, 3, 4)
 
 
 def exit_code(result: Result) -> int:
     """Say with which code a run ends the command."""
     if result.finish.outcome is None:
         return EXIT_CODES[Outcome.NOT_PUT_BACK]
+    if result.finish.outcome is Outcome.DONE and run_story(result.entry)["degraded"]:
+        return DEGRADED
     code = EXIT_CODES[result.finish.outcome]
     # After Ctrl-C with nothing touched: the code that a shell expects.
     return INTERRUPTED if result.cancelled and result.finish.outcome is Outcome.REFUSED else code
@@ -59,6 +62,8 @@ def next_step(result: Result) -> str:
         return f"upkeep run --resume {client}"
     if entry.duty == "show" and result.finish.outcome is Outcome.DONE:
         return f"look at it (docs/restore.md), then: upkeep restore {client} --site {site} --to staging --remove"
+    if entry.duty == "rehearse" and result.finish.outcome is Outcome.DONE:
+        return f"upkeep run {client} --site {site}"
     if entry.duty == "rebuild":
         return _after_rebuild(result)
     match result.finish.outcome:
@@ -72,6 +77,8 @@ def next_step(result: Result) -> str:
         case Outcome.BUSY:
             return f"upkeep status {client}"
         case Outcome.REFUSED:
+            if entry.duty == "rehearse":
+                return f"upkeep rehearse {client} --site {site}"
             return (
                 f"upkeep run {client} --site {site} --duty {entry.duty}"
                 if entry.duty in ("backup", "update")

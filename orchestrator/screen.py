@@ -226,11 +226,18 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
         facts.add_row(
             f"  {safe(change['kind'])}", Text(safe(f"{change['name']}  {change['before']} → {change['after']}"))
         )
-    for title, releases in (("held", answer["held"]), ("tried", answer["tried"]), ("left out", answer["skipped"])):
+    for title, releases in (
+        ("would get", answer["passed"]),
+        ("held", answer["held"]),
+        ("tried", answer["tried"]),
+        ("left out", answer["skipped"]),
+    ):
         for release in releases:
             words = f"{release.get('kind', '')} {release.get('slug', '')} {release.get('to', '')}".strip()
             reason = f": {clip(release['reason'])}" if release.get("reason") else ""
             facts.add_row(f"  {title}", Text(safe(words + reason), style="yellow" if title == "held" else ""))
+    for number, words in enumerate(answer["degraded"][:MOST_REASONS]):
+        facts.add_row("  not done yet" if number == 0 else "", Text(safe(clip(words)), style="yellow"))
     if answer["frozen_seconds"] is not None:
         facts.add_row("  frozen", f"{answer['frozen_seconds']:.1f} s")
     if answer["broken"]:

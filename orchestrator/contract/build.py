@@ -170,4 +170,6 @@ def _update(data: Checked) -> UpdateDuty:
         plugins=_policy(data["plugins"]),
         themes=_policy(data["themes"]),
         holds=tuple(Hold(**hold) for hold in data.get("holds", ())),
+        wait_minutes=int(data.get("background", {}).get("wait_minutes", UpdateDuty.wait_minutes)),
+        soak_minutes=int(data.get("soak_minutes", UpdateDuty.soak_minutes)),
     )

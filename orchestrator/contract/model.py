@@ -210,6 +210,10 @@ class UpdateDuty:
     plugins: Policy
     themes: Policy
     holds: tuple[Hold, ...]
+    # For so many minutes what an update leaves to be done in the background is awaited.
+    wait_minutes: int = 2
+    # After so many minutes the site is probed again; 0: it is not.
+    soak_minutes: int = 0
 
 
 @dataclass(frozen=True)

@@ -279,6 +279,15 @@ def _update() -> Schema:
             "to": _clock("When it closes. Earlier than `from`: on the next day.", "05:00"),
         },
     )
+    background = _mapping(
+        "What plugins migrate after an update, by cron. Without it: awaited for 2 minutes.",
+        {
+            "wait_minutes": _number(
+                "For so many minutes it is awaited; what is not done then makes the run degraded.", 2, 0, 60
+            )
+        },
+    )
+    soak = _number("After so many minutes the site is probed again. Without it, or with 0: it is not.", 5, 0, 60)
     return _mapping(
         "The promise to keep software up to date.",
         {
@@ -287,7 +296,11 @@ def _update() -> Schema:
             "plugins": _policy("plugins"),
             "themes": _policy("themes"),
         },
-        {"holds": _list("Releases that these sites do not get.", _hold(), 0, 200)},
+        {
+            "holds": _list("Releases that these sites do not get.", _hold(), 0, 200),
+            "background": background,
+            "soak_minutes": soak,
+        },
     )
 
 

@@ -16,6 +16,8 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "store": ("store", "client.id"),
     "policy": ("scope.update.core", "scope.update.plugins", "scope.update.themes"),
     "holds": ("scope.update.holds",),
+    "wait_minutes": ("scope.update.background",),
+    "soak_minutes": ("scope.update.soak_minutes",),
 }
 
 
@@ -82,7 +84,11 @@ class Explanation:
 
 def explain(contract: Contract) -> Explanation:
     """Explain what follows from a contract, without looking at any host."""
-    words = {Duty.BACKUP: _backup_words(contract), Duty.UPDATE: _update_words(contract)}
+    words = {
+        Duty.BACKUP: _backup_words(contract),
+        Duty.UPDATE: _update_words(contract),
+        Duty.REHEARSE: _rehearse_words(contract),
+    }
     return Explanation(
         client=contract.client.id,
         name=contract.client.name,
@@ -94,7 +100,7 @@ def explain(contract: Contract) -> Explanation:
 def _duty(contract: Contract, duty: Duty, words: str) -> DutyExplained:
     return DutyExplained(
         duty=duty.value,
-        clause=f"scope.{duty.value}",
+        clause="scope.update" if duty is Duty.REHEARSE else f"scope.{duty.value}",
         words=words,
         places=tuple(PlaceExplained(site.name, site.production.host, site.url) for site in contract.sites),
         steps=tuple(_step(contract, name) for batch in BATCHES[duty] for name in batch),
@@ -143,6 +149,12 @@ def _update_words(contract: Contract) -> str:
     parts = [core, _policy_words("plugins", update.plugins), _policy_words("themes", update.themes)]
     held = {0: "", 1: "; 1 release is held"}.get(len(update.holds), f"; {len(update.holds)} releases are held")
     return f"{', '.join(parts)}; {window_words(update.window)} ({contract.agreement.time_zone}){held}."
+
+
+def _rehearse_words(contract: Contract) -> str:
+    if contract.scope.update is None:
+        return ""
+    return f"The same in the copy only, at any time: upkeep rehearse {contract.client.id}. Production is only read."
 
 
 def _policy_words(kind: str, policy: Policy) -> str:

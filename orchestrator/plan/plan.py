@@ -30,6 +30,7 @@ class Duty(StrEnum):
 
     BACKUP = "backup"
     UPDATE = "update"
+    REHEARSE = "rehearse"
     RESTORE = "restore"
     DRILL = "drill"
     REBUILD = "rebuild"
@@ -42,6 +43,8 @@ BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
     Duty.BACKUP: (("preflight", "snapshot", "release"),),
     # Promotion finds by itself that there is nothing to promote; a second start of Ansible would cost more than that.
     Duty.UPDATE: (("preflight", "snapshot", "stage", "rehearse", "promote", "release"),),
+    # Production is only read, so there is nothing to come back from: no restore point.
+    Duty.REHEARSE: (("preflight", "stage", "rehearse", "release"),),
     Duty.RESTORE: (("preflight", "restore", "release"),),
     Duty.DRILL: (("preflight", "drill", "release"),),
     # There is nothing to look at before: the host has no site yet.
@@ -111,7 +114,8 @@ def choose_sites(contract: Contract, asked: Sequence[str]) -> tuple[str, ...]:
 
 def choose_duty(contract: Contract, asked: Duty | None) -> Duty:
     """Return the duty to carry out. An update takes a restore point first, so it serves the backup too."""
-    promised = {Duty.BACKUP: contract.scope.backup, Duty.UPDATE: contract.scope.update}
+    update = contract.scope.update
+    promised = {Duty.BACKUP: contract.scope.backup, Duty.UPDATE: update, Duty.REHEARSE: update}
     if asked is None:
         found = next((duty for duty in (Duty.UPDATE, Duty.BACKUP) if promised[duty] is not None), None)
         if found is not None:
@@ -123,7 +127,7 @@ def choose_duty(contract: Contract, asked: Duty | None) -> Duty:
     # Whoever has a restore point may try it or go back to it, whatever else was promised.
     if asked in promised and promised[asked] is None:
         raise Refused(
-            f"the contract of {contract.client.id} does not promise '{asked}'; nothing was touched.",
+            f"the contract of {contract.client.id} does not promise '{Duty.UPDATE if asked is Duty.REHEARSE else asked}'; nothing was touched.",
             f"upkeep explain {contract.client.id}",
         )
     return asked
@@ -237,7 +241,7 @@ def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:
     update, backup = contract.scope.update, contract.scope.backup
     if duty in (Duty.DRILL, Duty.REBUILD) and backup is not None and backup.recovery is not None:
         return {"rto_hours": backup.recovery.rto_hours, "rpo_hours": backup.recovery.rpo_hours}
-    if duty is not Duty.UPDATE or update is None:
+    if duty not in (Duty.UPDATE, Duty.REHEARSE) or update is None:
         return {}
     return {
         "core": update.core,

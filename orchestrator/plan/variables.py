@@ -22,6 +22,7 @@ def place_variables(contract: Contract, site_name: str) -> dict[str, Json]:
         "site_snapshot_store": _store(contract, site),
         "cms_update_policy": _policies(contract.scope.update),
         "cms_update_holds": _holds(contract.scope.update),
+        **_minutes(contract.scope.update),
     }
 
 
@@ -117,6 +118,12 @@ def _policies(update: UpdateDuty | None) -> dict[str, Json]:
     if update is None:
         return {"core": "none", "plugins": "none", "themes": "none"}
     return {"core": update.core, "plugins": _slugs(update.plugins), "themes": _slugs(update.themes)}
+
+
+def _minutes(update: UpdateDuty | None) -> dict[str, Json]:
+    if update is None:
+        return {}
+    return {"cms_update_wait_minutes": update.wait_minutes, "cms_update_soak_minutes": update.soak_minutes}
 
 
 def _slugs(policy: Policy) -> Json:

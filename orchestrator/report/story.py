@@ -10,6 +10,7 @@ from orchestrator.ledger.values import ENDED, RUNNING, RunEntry
 
 HEADLINES = {
     "done": "Done",
+    "degraded": "Degraded",
     "nothing-to-do": "Nothing to do",
     "put-back": "Put back",
     "not-put-back": "Not put back",
@@ -29,6 +30,7 @@ MEANINGS = {
 DONE_MEANINGS = {
     "backup": "A restore point was taken and proven complete. Production was not touched.",
     "update": "Production got what its copy had proved.",
+    "rehearse": "Its copy proved what production would get. Production was not touched.",
     "restore": "The restore point is in the place of production.",
     "drill": "A restore point was brought back in a scratch place and made a healthy site. Production was not touched.",
     "rebuild": "The restore point is a site on another host and was seen well there.",
@@ -48,6 +50,14 @@ LOADED_MEANING = (
     "A restore point was brought back in a scratch place: its files are whole and its database loads, row for row. Its"
     " functions were not tried, because only WordPress can be served there. Production was not touched."
 )
+DEGRADED_MEANING = (
+    "Production got what its copy had proved, but what the update left to be done in the background was not done in time."
+    " A person should look."
+)
+SOAKED_MEANING = (
+    "Production got what its copy had proved, but some minutes later the site was not well. Nothing that visitors wrote is"
+    " thrown away by a machine. A person is needed."
+)
 OPEN_MEANING = "The run did not come to its end. What is true is known on the host only: upkeep run --resume."
 RUNNING_MEANING = "The run is under way."
 
@@ -58,8 +68,8 @@ def run_story(run: RunEntry) -> Story:
     """Tell one run."""
     preflight, rehearse, promote = _evidence(run, "preflight"), _evidence(run, "rehearse"), _evidence(run, "promote")
     before = _mapping(promote.get("before")) or _mapping(preflight.get("versions"))
-    reached = run.outcome == "done" and bool(promote)
-    after = _last(run, "after") if run.outcome in ("done", "put-back") else {}
+    reached = bool(promote) and (run.outcome == "done" or _ill_later(run))
+    after = _last(run, "after") if reached or run.outcome in ("done", "put-back") else {}
     broken = _broken(run)
     return {
         "run": run.id,
@@ -79,8 +89,11 @@ def run_story(run: RunEntry) -> Story:
         "versions": {"before": _components(before), "after": _components(after), "unchanged": _unchanged(run)},
         "changes": _changes(before, after),
         "delivered": _releases(promote.get("delivered") or rehearse.get("delivered")) if reached else [],
+        # Of a rehearsal: what the next update would bring, were it now.
+        "passed": _releases(rehearse.get("delivered")) if run.duty == "rehearse" and run.outcome == "done" else [],
         "tried": _releases(promote.get("delivered") or rehearse.get("delivered")) if promote and not reached else [],
         "held": _releases(rehearse.get("held")),
+        "degraded": [str(each) for each in _degraded(run)],
         "skipped": _releases(rehearse.get("skipped")),
         "drill": _drill(run),
         "frozen_seconds": _number(_last_value(run, "frozen_seconds")),
@@ -103,7 +116,20 @@ def run_story(run: RunEntry) -> Story:
 def _headline(run: RunEntry) -> str:
     if _interrupted_untouched(run):
         return "Interrupted"
+    if _degraded(run):
+        return HEADLINES["degraded"]
     return HEADLINES.get(run.outcome, "Under way" if run.state == RUNNING else "Not ended")
+
+
+def _degraded(run: RunEntry) -> Iterable[Any]:
+    """What an update left to be done in the background and was not done in time."""
+    return _list(_last_value(run, "degraded")) if run.outcome == "done" else ()
+
+
+def _ill_later(run: RunEntry) -> bool:
+    """Whether an update was in place and the site was not well some minutes later."""
+    verdict = _mapping(_mapping(_evidence(run, "promote").get("soak")).get("verdict"))
+    return run.outcome == "not-put-back" and verdict.get("healthy") is False
 
 
 def _interrupted_untouched(run: RunEntry) -> bool:
@@ -128,6 +154,10 @@ def _meaning(run: RunEntry) -> str:
         and _mapping(_evidence(run, "drill").get("verdict")).get("not_tried")
     ):
         return LOADED_MEANING
+    if _degraded(run):
+        return DEGRADED_MEANING
+    if _ill_later(run):
+        return SOAKED_MEANING
     if run.outcome == "done":
         return DONE_MEANINGS[run.duty] + _seen_well(run)
     if run.outcome == "put-back":
@@ -210,7 +240,7 @@ def _put_back(run: RunEntry) -> bool | None:
 
 def _unchanged(run: RunEntry) -> bool:
     # Of a run that did not come to its end nobody can say what production has.
-    return run.outcome in ("nothing-to-do", "put-back", "refused", "busy", "unhealthy")
+    return run.duty == "rehearse" or run.outcome in ("nothing-to-do", "put-back", "refused", "busy", "unhealthy")
 
 
 def _last_value(run: RunEntry, key: str) -> Any:

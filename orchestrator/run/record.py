@@ -53,6 +53,8 @@ class Recorder:
                 if held.get("slug") and held.get("to"):
                     self._hold(held, ended)
         elif seen.step == "promote" and seen.outcome in (Outcome.PUT_BACK, Outcome.NOT_PUT_BACK):
+            if report.evidence.get("soak"):
+                self.incident((seen.message[:LONGEST_REASON],), ended)
             self._hold_what_broke_production(report, ended)
         elif seen.step == "snapshot" and seen.fine:
             self._point(report)

@@ -160,7 +160,9 @@ def main(folder: str, seconds: float | None) -> int:
                 return 1
         else:
             write_whole(os.path.join(folder, ARMED), json.dumps({"pid": os.getpid()}))
-            why = _wait(lock.fileno(), orders, seconds)
+            why = _wait(lock.fileno(), folder, orders, seconds)
+            if not why:
+                return 0
             begun = time.monotonic()
         while True:
             told = _look_and_act(folder, orders, why)
@@ -175,10 +177,13 @@ def main(folder: str, seconds: float | None) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def _wait(lock: int, orders: dict[str, Any], seconds: float) -> str:
-    """Get the lock, and return why this way back would begin."""
+def _wait(lock: int, folder: str, orders: dict[str, Any], seconds: float) -> str:
+    """Get the lock, and return why this way back would begin; "" when it was decided already that nothing goes back."""
     if _locked(lock, seconds):
         return "the promotion ended without a word"
+    if _decided(orders, _journal(folder)):
+        # The module only looks on: what the update left to be done in the background, and the site some minutes later.
+        return ""
     _tell(orders, signal.SIGTERM)
     if not _locked(lock, seconds / GRACE_SHARE):
         _tell(orders, signal.SIGKILL)
@@ -209,17 +214,9 @@ def _locked(lock: int, seconds: float) -> bool:
 
 def _look_and_act(folder: str, orders: dict[str, Any], why: str) -> str:
     """Go back if the journal says that there is something to go back from. Returns why that did not work, or ""."""
-    try:
-        with open(os.path.join(folder, JOURNAL), encoding="utf-8") as file:
-            journal: dict[str, Any] = json.load(file)
-    except OSError:
-        return ""  # the run is over and its folder gone
+    journal = _journal(folder)
     state = journal.get("state")
-    if state in ("confirmed", "back"):
-        # What was decided stands; only visitors were still kept out.
-        for tree in (orders["root"], orders["tree"]):
-            thaw(tree)
-    if state not in BEGUN:
+    if _decided(orders, journal) or state not in BEGUN:
         return ""
     report: dict[str, Any] = {"why": why, "state": state, "at": _utc(time.time())}
     try:
@@ -227,6 +224,24 @@ def _look_and_act(folder: str, orders: dict[str, Any], why: str) -> str:
     except (OSError, WayBackError) as error:
         return str(error)
     return ""
+
+
+def _journal(folder: str) -> dict[str, Any]:
+    try:
+        with open(os.path.join(folder, JOURNAL), encoding="utf-8") as file:
+            journal: dict[str, Any] = json.load(file)
+    except OSError:
+        return {}  # the run is over and its folder gone
+    return journal
+
+
+def _decided(orders: dict[str, Any], journal: dict[str, Any]) -> bool:
+    """Whether the promotion came to its verdict. What was decided stands; at most visitors were still kept out."""
+    if journal.get("state") not in ("confirmed", "back"):
+        return False
+    for tree in (orders["root"], orders["tree"]):
+        thaw(tree)
+    return True
 
 
 def _go_back(folder: str, orders: dict[str, Any], journal: dict[str, Any], report: dict[str, Any]) -> None:

@@ -7,20 +7,23 @@ Folders of a run: `staging/base` is production as it was copied and is never cha
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Iterator
 
-from . import command, dump, tree, wordpress_php
-from .database import END_MARKER, Database, DatabaseError, opened
+from . import command, dump, silence, tree, wordpress_php
+from .database import END_MARKER, Credentials, Database, DatabaseError, opened
 from .engine_sqlite import beside
 from .lease import write_whole
+from .silence import Silence
 from .site import Site
 from .web import fetch
 from .wordpress import Configuration, Place
@@ -47,6 +50,7 @@ class Staging:
     database: Database
     sqlite: str = ""
     """The file that is the copy's database, instead of `database`."""
+    silence: Silence = field(default_factory=Silence)
 
     @property
     def log(self) -> str:
@@ -73,7 +77,7 @@ class Staging:
 
     def place(self) -> Place:
         """Return the staging copy as a place for our PHP."""
-        return Place(self.site, self.root, self.folder, self.environment(), staging=True)
+        return Place(self.site, self.root, self.folder, self.environment(), staging=True, silence=self.silence)
 
     def reset(self) -> None:
         """Make files and database what they were when production was copied."""
@@ -109,7 +113,9 @@ class Staging:
             server.wait()
 
     def serve(self, *, outlive: bool = False) -> subprocess.Popen[bytes]:
-        """Start PHP's own web server for the copy; with `outlive` it goes on when this process has ended.
+        """Start PHP's own web server for the copy, without a network where that can be.
+
+        With `outlive` it goes on when this process has ended.
 
         Raises StagingError, CommandFailed.
         """
@@ -126,7 +132,13 @@ class Staging:
             "upload_max_filesize=64M",
         ):
             arguments += ["-d", setting]
+        arguments += [] if self.silence.alone else self.silence.settings()
         arguments += ["-S", f"127.0.0.1:{self.site.staging_port}", "-t", self.root, router(self.folder)]
+        if self.silence.alone:
+            program = os.path.join(self.folder, "silence.py")
+            write_whole(program, inspect.getsource(silence))
+            # It carries the router's path too: that is how it is found when it has to be stopped.
+            arguments = [sys.executable, "-I", "-S", program, str(self.site.staging_port), *arguments]
         surroundings = {**self.environment(), "PHP_CLI_SERVER_WORKERS": "3"}
         with open(os.path.join(self.folder, "server.log"), "ab") as log:
             server = command.start(
@@ -182,12 +194,25 @@ def opened_staging(site: Site, run: str, configuration: Configuration) -> Stagin
     folder = os.path.join(site.run_folder(run), "staging")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     database = opened(configuration.credentials, folder, site.programs, site.staging_database)
-    copy = Staging(site, folder, os.path.join(folder, "htdocs"), os.path.join(folder, "base"), database)
+    copy = Staging(
+        site,
+        folder,
+        os.path.join(folder, "htdocs"),
+        os.path.join(folder, "base"),
+        database,
+        silence=silence_of(configuration, configuration.credentials),
+    )
     return replace(copy, sqlite=beside(site.run_folder(run))) if configuration.sqlite else copy
 
 
+def silence_of(configuration: Configuration, credentials: Credentials) -> Silence:
+    """Return how a copy with this configuration, and this account of the database, is kept silent."""
+    by_socket = bool(configuration.sqlite) or credentials.reached()["host"] == "localhost"
+    return Silence(by_socket, configuration.disabled, configuration.curl)
+
+
 def create(staging: Staging, configuration: Configuration, production: Database) -> dict[str, Any]:
-    """Copy production's files and database; return {clone, database} for the evidence.
+    """Copy production's files and database; return {clone, database, silence} for the evidence.
 
     Raises StagingError, DatabaseError, CommandFailed, WordPressError.
     """
@@ -213,6 +238,7 @@ def create(staging: Staging, configuration: Configuration, production: Database)
     return {
         "clone": {"files": len(files), "bytes": sum(entry.size for entry in files), "method": method},
         "database": {"tables": len(staging.database.tables()), "bytes": os.path.getsize(file)},
+        "silence": staging.silence.evidence(),
     }
 
 

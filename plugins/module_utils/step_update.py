@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import baseline, promotion, rehearsal, run_state, staging, way_back
+from . import background, baseline, promotion, rehearsal, run_state, staging, way_back
 from .own_way_back import BEGUN
 from .site import Site
 from .task import Asked, Stop
@@ -36,7 +36,7 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         return _would(site, run)
     if not run_state.load(site, run, "staged").get("delivered"):
         return {"outcome": "nothing-to-do", "evidence": {"delivered": []}}
-    journal = run_state.load(site, run, "promotion")
+    journal, minutes = run_state.load(site, run, "promotion"), asked.options["wait_minutes"]
     # Ansible asks again when the connection broke before it had heard the answer: the second one is told the same.
     if journal.get("state") == "confirmed":
         return {"evidence": journal["evidence"], "changed": False, "msg": "this run was promoted already"}
@@ -45,7 +45,11 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         # Whatever ended it: a second try would not be what anybody asked for.
         evidence = way_back.recover(opened)
         raise Stop("put-back", f"This promotion was put back: {'; '.join(evidence['broken'])[:300]}", evidence)
+    before = background.before(opened, minutes)
     evidence = promotion.promote(opened, asked.options["deadline"])
+    evidence.update(background.settled(opened, before, minutes))
+    opened.note("confirmed", evidence=evidence)
+    evidence.update(background.soaked(opened, asked.options["soak_minutes"], evidence))
     return {"evidence": evidence, "diff": {"before": evidence["before"], "after": evidence["after"]}}
 
 

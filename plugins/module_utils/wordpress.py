@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from . import command, tree, wordpress_php
 from .database import Credentials, quoted
 from .lease import write_whole
+from .silence import Silence
 from .site import Site
 
 SIGN_IN_SECONDS = 1800
@@ -52,6 +53,10 @@ class Configuration:
     """The file that is the database, where a drop-in of WordPress has one."""
     engine: str = ""
     """The database's engine, where the contract declares it."""
+    disabled: str = ""
+    """The functions that this host's PHP has disabled."""
+    curl: bool = True
+    """Whether this host's PHP has curl."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Place:
     folder: str
     environment: dict[str, str]
     staging: bool = False
+    silence: Silence = field(default_factory=Silence)
 
     def php(self, name: str, request: dict[str, Any] | None = None, *, timeout: float = 600.0) -> dict[str, Any]:
         """Run one command of our PHP and return its answer. Raises WordPressError when it failed."""
@@ -70,9 +76,12 @@ class Place:
         if not os.path.exists(program):
             write_whole(program, wordpress_php.PROGRAM)
         argv = [self.site.programs["php"]]
+        asking = bool((request or {}).get("may_ask"))
+        alone = self.staging and self.silence.alone and not asking
         if self.staging:
             argv += ["-d", "auto_prepend_file=" + self.environment["UPKEEP_STAGING_PREPEND"]]
             argv += ["-d", "sendmail_path=/bin/true", "-d", "allow_url_fopen=0"]
+            argv += [] if alone else self.silence.settings(asking=asking)
         target = self.site.production()
         asked = {"host": target.host, "https": target.scheme == "https", **(request or {})}
         # Where there are proxies that lead nowhere, these hosts are let out.
@@ -84,6 +93,7 @@ class Place:
                 stdin=json.dumps(asked),
                 extra_environment=surroundings,
                 check=False,
+                alone=alone,
             )
         except command.CommandFailed as error:
             raise WordPressError(str(error)) from error
@@ -117,6 +127,8 @@ def configuration(site: Site, folder: str) -> Configuration:
         php=answer["php"],
         plugins=answer["plugins"] and os.path.normpath(answer["plugins"]),
         sqlite=answer["sqlite"] and os.path.normpath(answer["sqlite"]),
+        disabled=answer["disabled"],
+        curl=answer["curl"],
     )
 
 

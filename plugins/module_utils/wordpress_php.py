@@ -69,6 +69,7 @@ if ($upkeep_command === 'configuration') {
         'password' => (string) $value('DB_PASSWORD'), 'host' => (string) $value('DB_HOST', 'localhost'),
         'prefix' => (string) ($table_prefix ?? 'wp_'), 'content' => $content, 'plugins' => (string) $value('WP_PLUGIN_DIR'),
         'multisite' => (bool) $value('MULTISITE', false), 'debug_log' => $log, 'php' => PHP_VERSION,
+        'disabled' => (string) ini_get('disable_functions'), 'curl' => extension_loaded('curl'),
     ];
     $upkeep_answer['ok'] = true;
     exit;
@@ -262,6 +263,18 @@ if (getenv('UPKEEP_STAGING_HTTPS') && PHP_SAPI !== 'cli') { $_SERVER['HTTPS'] = 
 set_error_handler(function ($number, $text) {
     return (bool) preg_match('~^Constant (DB_NAME|FQDB|FQDBDIR|DISABLE_WP_CRON|WP_HTTP_BLOCK_EXTERNAL|AUTOMATIC_UPDATER_DISABLED|WP_CONTENT_DIR|WP_PLUGIN_DIR|WP_DEBUG_LOG) already defined~', $text);
 }, E_WARNING);
+// Where the copy has a network, PHP's ways out are disabled. From PHP 8 on these are gone then, and calling one would be
+// fatal: they say no instead, as they do where there is no network.
+if (PHP_VERSION_ID >= 80000) {
+    function upkeep_no(&$number, &$text) { $number = 101; $text = 'Network is unreachable'; return false; }
+    if (!function_exists('fsockopen')) { function fsockopen($host, $port = -1, &$number = null, &$text = null, $timeout = null) { return upkeep_no($number, $text); } }
+    if (!function_exists('pfsockopen')) { function pfsockopen($host, $port = -1, &$number = null, &$text = null, $timeout = null) { return upkeep_no($number, $text); } }
+    if (!function_exists('stream_socket_client')) { function stream_socket_client($address, &$number = null, &$text = null, $timeout = null, $flags = 0, $context = null) { return upkeep_no($number, $text); } }
+    if (!function_exists('socket_connect')) { function socket_connect($socket, $address, $port = null) { return false; } }
+    if (!function_exists('socket_sendto')) { function socket_sendto($socket, $data, $length, $flags, $address, $port = null) { return false; } }
+    if (!function_exists('curl_exec')) { function curl_exec($handle) { return false; } }
+    if (!function_exists('curl_multi_exec')) { function curl_multi_exec($handle, &$running) { $running = 0; return 0; } }
+}
 if (PHP_SAPI !== 'cli') {
     $wp_filter = [];
     // What would have been sent is written down beside the copy, for a probe that looks for it.

@@ -154,6 +154,14 @@ options:
         back. When the module dies, it goes back at once.
     type: int
     default: 900
+  wait_minutes:
+    description: For V(promote), for how many minutes after it what the update left to be done in the background is awaited.
+    type: float
+    default: 2
+  soak_minutes:
+    description: For V(promote), after how many minutes the site is probed again. With 0 it is not.
+    type: float
+    default: 0
   timeout:
     description: Seconds that a dump, a load or a transfer may take.
     type: int
@@ -292,6 +300,8 @@ def main() -> None:
             "database_password": {"type": "str", "default": "", "no_log": True},
             "create_bucket": {"type": "bool", "default": True},
             "deadline": {"type": "int", "default": DEADLINE_SECONDS},
+            "wait_minutes": {"type": "float", "default": 2},
+            "soak_minutes": {"type": "float", "default": 0},
             "timeout": {"type": "int", "default": 5400},
         },
         required_if=[

@@ -167,6 +167,18 @@ add_action( 'init', function () {
     ),
     Bad(
         "2.18",
+        "migration-in-the-background",
+        "leaves its migration to cron, for some seconds later",
+        """
+add_action( 'lab_banner_migrate', function () { update_option( 'lab_banner_migrated', 1 ); } );
+add_action( 'init', function () {
+	if ( ! get_option( 'lab_banner_migrated' ) && ! wp_next_scheduled( 'lab_banner_migrate' ) ) {
+		wp_schedule_single_event( time() + 5, 'lab_banner_migrate' );
+	}
+} );""",
+    ),
+    Bad(
+        "2.19",
         "transient-503-during-migration",
         "good; pages answer 503 for four seconds after they are first asked for",
         """
@@ -180,7 +192,7 @@ add_action( 'template_redirect', function () {
 }, 20 );""",
     ),
     Bad(
-        "2.19",
+        "2.20",
         "busy-for-ever-only-in-production",
         "pages with the status 503 that does not pass, under php-fpm only",
         """

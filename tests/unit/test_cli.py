@@ -34,6 +34,7 @@ COMMANDS = (
     "report",
     "release-hold",
     "verify",
+    "rehearse",
     "drill",
     "due",
     "probe",
@@ -363,6 +364,47 @@ def test_what_can_be_no_part_of_a_restore_point_is_refused_before_any_host_hears
     assert said in " ".join(err.split())
     assert "Next: upkeep" in err
     assert desk.project.steps() == []
+
+
+def test_a_rehearsal_stops_before_production_in_any_hour_and_what_it_saw_is_held(desk: Desk) -> None:
+    release = {"kind": "plugin", "slug": "lab-alpha", "to": "1.1"}
+    held = {"kind": "plugin", "slug": "lab-banner", "to": "2.2", "reason": "white page"}
+    desk.project.script(rehearse={"evidence": {"delivered": [release], "held": [held]}})
+    code, out, _ = desk.type("rehearse", "example")
+    assert code == 0
+    assert desk.project.steps() == ["preflight", "stage", "rehearse", "release"]
+    for words in ("would get", "lab-alpha 1.1", "lab-banner 2.2: white page", "Production was not touched",
+                  "Next: upkeep run example --site shop"):  # fmt: skip
+        assert words in out
+    (hold,) = json.loads(desk.type("status", "example", "--json")[1])["holds"]
+    assert (hold["slug"], hold["version"]) == ("lab-banner", "2.2")
+    desk.project.script(stage={"outcome": "refused", "msg": "no staging database"})
+    code, out, _ = desk.type("rehearse", "example", "--site", "shop", "--json")
+    assert (code, json.loads(out)["runs"][0]["next"]) == (12, "upkeep rehearse example --site shop")
+
+
+def test_an_update_that_is_degraded_has_an_exit_code_of_its_own(desk: Desk) -> None:
+    desk.project.script(promote={"evidence": {"degraded": ["event of WordPress's cron: migrate"]}})
+    code, out, _ = desk.type("run", "example", "--now")
+    assert code == 6
+    assert "Degraded" in out
+    assert "not done yet" in out
+    assert "event of WordPress's cron: migrate" in out
+
+
+def test_a_site_that_is_ill_after_the_soak_is_an_incident_and_nothing_is_thrown_away(desk: Desk) -> None:
+    ill = {"soak": {"minutes": 5, "verdict": {"healthy": False, "reasons": ["front page: white"], "probes": []}}}
+    desk.project.script(
+        promote={"outcome": "not-put-back", "msg": "5 minutes later: front page: white", "evidence": ill},
+        back={"outcome": "refused", "msg": "This promotion was confirmed"},
+    )
+    code, out, _ = desk.type("run", "example", "--now")
+    assert code == 4
+    assert "A person is needed" in out
+    # What lies on the host may be needed: nothing is released.
+    assert desk.project.steps() == ["preflight", "snapshot", "stage", "rehearse", "promote", "back"]
+    (incident,) = json.loads(desk.type("status", "example", "--json")[1])["incidents"]
+    assert incident["reasons"] == ["5 minutes later: front page: white"]
 
 
 def test_a_drill_tries_the_newest_point_and_says_what_was_measured(desk: Desk) -> None:

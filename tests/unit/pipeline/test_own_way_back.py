@@ -132,6 +132,17 @@ def test_the_host_goes_back_at_its_deadline_from_a_promotion_that_hangs(tmp_path
     assert host.journal()["host"]["why"] == "the promotion had not ended after 0.3 s"
 
 
+def test_a_module_that_only_looks_on_after_it_confirmed_is_left_at_work(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    module = host.module(60)
+    host.note(**{**host.journal(), "state": "confirmed"})
+    ended(host.armed("0.2"))
+    assert module.poll() is None
+    assert (host.serves(), host.journal()["state"]) == ("new", "confirmed")
+    module.kill()
+    ended(module)
+
+
 def test_of_a_confirmation_at_the_deadline_and_the_way_back_one_wins(tmp_path: Path) -> None:
     found = set()
     for number, seconds in enumerate((0.01, 0.08, 0.1, 0.12, 1.0)):

@@ -13,13 +13,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from plugins.module_utils import freeze, staging, wordpress, wordpress_php
+from plugins.module_utils import baseline, freeze, staging, wordpress, wordpress_php
 from plugins.module_utils.database import Database
+from plugins.module_utils.silence import Silence
 from plugins.module_utils.staging import Staging, StagingError
 from plugins.module_utils.wordpress import WordPressError
 
@@ -360,6 +361,21 @@ def test_an_opcode_cache_that_would_serve_old_code_is_known_before(said: dict[st
     assert reason in freeze.stale_opcodes(said)
 
 
+def test_a_multisite_network_is_refused_and_nothing_else_is_wrong_with_it(tmp_path: Path) -> None:
+    taken = {
+        "web_server": {"opcache": False, "may_reset": True, "validate_timestamps": True, "revalidate_freq": 2},
+        "headroom": {"free": 1, "needed": 0},
+    }
+    for more, refused in (
+        ("", []),
+        ("define('MULTISITE', true);", ["it is a multisite network, which this version does not update"]),
+    ):
+        configured(tmp_path, f"<?php\n{ACCOUNT}{more}\n{LOAD}")
+        site = site_at(tmp_path)
+        os.makedirs(site.run_folder(RUN), exist_ok=True)
+        assert baseline.refusals(site, RUN, taken) == refused
+
+
 # ---- the staging server -------------------------------------------------------------------------------------------------
 
 
@@ -452,3 +468,48 @@ def test_an_error_while_it_is_served_ends_the_server(copy: Staging) -> None:
     with pytest.raises(ZeroDivisionError), copy.served():
         raise ZeroDivisionError
     assert processes(copy) == []
+
+
+WAYS_OUT = r"""<?php
+[$port, $told] = [(int) $_GET['port'], []];
+$ways = [
+    'fsockopen' => fn() => fsockopen('127.0.0.1', $port, $number, $text, 2),
+    'stream_socket_client' => fn() => stream_socket_client("tcp://127.0.0.1:$port", $number, $text, 2),
+    'curl' => fn() => curl_exec(curl_init("http://127.0.0.1:$port/")),
+    'curl without a proxy' => function () use ($port) {
+        $handle = curl_init("http://127.0.0.1:$port/");
+        curl_setopt_array($handle, [CURLOPT_PROXY => '', CURLOPT_NOPROXY => '*', CURLOPT_TIMEOUT => 2, CURLOPT_RETURNTRANSFER => true]);
+        return curl_exec($handle);
+    },
+    'file_get_contents' => fn() => file_get_contents("http://127.0.0.1:$port/"),
+];
+foreach ($ways as $name => $way) { $told[$name] = (bool) @$way(); }
+echo json_encode($told);
+"""
+
+
+@pytest.mark.parametrize("silence", [Silence(), Silence(by_socket=False, disabled="passthru")], ids=["alone", "PHP"])
+def test_a_copy_reaches_nobody_and_no_way_out_is_fatal(copy: Staging, silence: Silence) -> None:
+    if silence.by_socket:
+        assert silence.evidence() == {"kept_by": "no network"}
+    Path(copy.root, "index.php").write_text(WAYS_OUT, encoding="utf-8")
+    with socket.socket() as sink:
+        sink.bind(("127.0.0.1", 0))
+        sink.listen()
+        sink.settimeout(0)
+        with replace(copy, silence=silence).served():
+            status, body = asked(copy, f"/?port={sink.getsockname()[1]}")
+        assert status == 200, body
+        assert len(json.loads(body)) == 5
+        assert not any(json.loads(body).values()), body
+        with pytest.raises(BlockingIOError):
+            sink.accept()
+
+
+def test_php_may_ask_for_releases_and_for_nothing_else() -> None:
+    without_curl = Silence(by_socket=False, disabled="exec, passthru", curl=False)
+    assert without_curl.settings(asking=True) == ["-d", "disable_functions=exec,passthru"]
+    (_, closed) = Silence().settings(asking=True)
+    assert "fsockopen" in closed
+    assert "curl_exec" not in closed
+    assert without_curl.evidence()["because"] == "the database is reached over the network"

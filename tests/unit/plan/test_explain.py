@@ -11,7 +11,10 @@ from tests.unit.contract.samples import BACKUP, UPDATE, contract_with
 def test_each_duty_leads_to_the_playbooks_that_a_run_would_start():
     explanation = explain(contract_with())
 
-    assert [duty.clause for duty in explanation.duties] == ["scope.backup", "scope.update"]
+    assert [duty.clause for duty in explanation.duties] == ["scope.backup", "scope.update", "scope.update"]
+    assert explanation.duties[2].duty == "rehearse"
+    assert "upkeep rehearse example" in explanation.duties[2].words
+    assert not any(step.changes_production for step in explanation.duties[2].steps)
     for duty in explanation.duties:
         assert tuple(step.step for step in duty.steps) == sum(BATCHES[Duty(duty.duty)], ())
         assert [(place.site, place.host) for place in duty.places] == [("shop", "shop")]

@@ -78,6 +78,17 @@ def test_a_drill_tries_the_newest_point_beside_what_was_promised_and_touches_pro
     assert choose_duty(contract_with(("scope", "backup"), DELETED), Duty.DRILL) is Duty.DRILL
 
 
+def test_a_rehearsal_is_an_update_that_touches_production_nowhere_and_takes_no_restore_point() -> None:
+    run = made(Duty.REHEARSE).runs[0]
+    assert [step.name for step in run.steps] == ["preflight", "stage", "rehearse", "release"]
+    assert not any(step.kind.changes_production for step in run.steps)
+    assert (run.promised, run.serves) == (made().runs[0].promised, ())
+    assert run.variables == made().runs[0].variables
+    assert plan_json(made(Duty.REHEARSE), CONTRACT)["runs"][0]["window"] is None
+    with pytest.raises(Refused, match="does not promise 'update'"):
+        choose_duty(contract_with(("scope", "update"), DELETED), Duty.REHEARSE)
+
+
 @pytest.mark.parametrize(
     "hold",
     [

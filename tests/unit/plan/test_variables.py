@@ -54,6 +54,8 @@ def test_the_sample_gives_these_variables():
         },
         "cms_update_policy": {"core": "major", "plugins": "all", "themes": "all"},
         "cms_update_holds": [],
+        "cms_update_wait_minutes": 2,
+        "cms_update_soak_minutes": 0,
     }
 
 

@@ -356,3 +356,40 @@ def test_what_a_host_says_never_becomes_markup() -> None:
     html = page(runs_report(CONTRACT, runs, holds=[hold], made=MADE))
     assert evil not in html
     assert "&lt;script&gt;" in html
+
+
+def test_a_rehearsal_tells_what_production_would_get_and_that_it_got_nothing() -> None:
+    evidence = good_evidence()
+    kept = {name: evidence[name] for name in ("preflight", "stage", "rehearse", "release")}
+    rehearsed = run_entry(kept, duty="rehearse")
+    story = run_story(rehearsed)
+    assert [each["slug"] for each in story["passed"]] == [each["slug"] for each in DELIVERED]
+    assert [each["slug"] for each in story["held"]] == [each["slug"] for each in HELD]
+    assert (story["delivered"], story["tried"], story["changes"], story["point"]) == ([], [], [], None)
+    assert story["versions"]["unchanged"] is True
+    assert story["meaning"] == "Its copy proved what production would get. Production was not touched."
+    shown = page(runs_report(CONTRACT, [rehearsed], holds=(), made=BEGAN))
+    assert "Would be delivered" in shown
+    assert run_story(run_entry(evidence))["passed"] == []
+
+
+def test_an_update_that_left_something_undone_is_degraded_and_never_just_done() -> None:
+    evidence = good_evidence()
+    evidence["promote"]["degraded"] = ["event of WordPress's cron: migrate (01234567)"]
+    degraded = run_entry(evidence)
+    story = run_story(degraded)
+    assert (story["outcome"], story["headline"]) == ("done", "Degraded")
+    assert story["degraded"] == evidence["promote"]["degraded"]
+    assert [each["slug"] for each in story["delivered"]] == [each["slug"] for each in DELIVERED]
+    shown = page(runs_report(CONTRACT, [degraded], holds=(), made=BEGAN))
+    assert "Not done yet, in the background" in shown
+    assert run_story(run_entry(good_evidence()))["degraded"] == []
+
+
+def test_a_site_that_is_ill_some_minutes_later_keeps_its_update_and_needs_a_person() -> None:
+    evidence = good_evidence()
+    evidence["promote"]["soak"] = {"minutes": 5, "verdict": ILL}
+    story = run_story(run_entry(evidence, "not-put-back", failing="promote"))
+    assert "Nothing that visitors wrote is thrown away" in story["meaning"]
+    assert [each["slug"] for each in story["delivered"]] == [each["slug"] for each in DELIVERED]
+    assert (story["tried"], story["changes"] != []) == ([], True)
