@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, time
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.contract.address import read_url
 from orchestrator.contract.model import (
@@ -15,6 +15,7 @@ from orchestrator.contract.model import (
     Database,
     Function,
     Hold,
+    Mail,
     Policy,
     Production,
     Programs,
@@ -24,12 +25,14 @@ from orchestrator.contract.model import (
     Scope,
     Site,
     Staging,
+    Step,
     Store,
     UpdateDuty,
     Verify,
     Window,
 )
 from orchestrator.contract.schema import LATER_DUTIES, WEEK
+from orchestrator.contract.schema_function import DEFAULT_PATHS
 
 # Data has no types after the schema has looked at it; this is the one module that may say Any about a contract.
 Checked = dict[str, Any]
@@ -97,8 +100,35 @@ def _production(data: Checked, url: str) -> Production:
 
 
 def _function(data: Checked) -> Function:
+    kind = data.get("kind", "page")
     return Function(
-        name=data["name"], path=data["path"], text=tuple(data.get("text", ())), status=int(data.get("status", 200))
+        name=data["name"],
+        path=data.get("path") or DEFAULT_PATHS.get(kind, ""),
+        text=tuple(data.get("text", ())),
+        status=int(data.get("status", 200)),
+        kind=kind,
+        absent=tuple(data.get("absent", ())),
+        selector=data.get("selector", ""),
+        max_seconds=float(data.get("max_seconds", 0)),
+        min_bytes=int(data.get("min_bytes", 0)),
+        max_bytes=int(data.get("max_bytes", 0)),
+        steps=tuple(_step(step) for step in data.get("steps", ())),
+        places=tuple(data.get("in", ("staging",) if kind == "steps" else ())),
+        mail=Mail(data["mail"]["to"], tuple(data["mail"].get("text", ()))) if "mail" in data else None,
+    )
+
+
+def _step(data: Checked) -> Step:
+    method: Literal["get", "post"] = "post" if "post" in data else "get"
+    return Step(
+        method=method,
+        path=data[method],
+        form=tuple(data.get("form", {}).items()),
+        hidden=tuple(data.get("hidden", ())),
+        text=tuple(data.get("text", ())),
+        absent=tuple(data.get("absent", ())),
+        selector=data.get("selector", ""),
+        status=int(data.get("status", 200)),
     )
 
 

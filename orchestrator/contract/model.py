@@ -9,6 +9,7 @@ from typing import Literal
 Policy = Literal["all", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
 HoldKind = Literal["core", "plugin", "theme"]
+FunctionKind = Literal["page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "steps"]
 Period = Literal["daily", "weekly", "monthly"]
 
 
@@ -103,13 +104,45 @@ class Staging:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step of a visitor, and what its answer must be like. `hidden` are fields taken from the page before."""
+
+    method: Literal["get", "post"]
+    path: str
+    form: tuple[tuple[str, str], ...] = ()
+    hidden: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    selector: str = ""
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail that must have been sent."""
+
+    to: str
+    text: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Function:
-    """Something the client says that the site must do, with the check that shows it."""
+    """Something the client says that the site must do, with the check that shows it. What is 0 or empty was not said."""
 
     name: str
     path: str
-    text: tuple[str, ...]
-    status: int
+    text: tuple[str, ...] = ()
+    status: int = 200
+    kind: FunctionKind = "page"
+    absent: tuple[str, ...] = ()
+    selector: str = ""
+    max_seconds: float = 0.0
+    min_bytes: int = 0
+    max_bytes: int = 0
+    steps: tuple[Step, ...] = ()
+    places: tuple[str, ...] = ()
+    """Where it is looked at; empty: everywhere."""
+    mail: Mail | None = None
 
 
 @dataclass(frozen=True)

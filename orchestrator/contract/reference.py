@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.contract.schema import LATER_DUTIES, Schema, contract_schema, schema_text
+from orchestrator.contract.schema import LATER_DUTIES, contract_schema, schema_text
+from orchestrator.contract.schema_words import Schema
 
 HEAD = """\
 # The contract
@@ -46,6 +47,8 @@ TAIL = """
 - Two places never share an inventory host, and each is in `hosts.yml`. Staging has a port of its own.
 - A window opens and closes at different times. Earlier `to` than `from` means: on the next day.
 - What is verified weekly cannot all be read within less than a week.
+- A function says only what goes with its kind. The words of a search are not those that were searched for: a page that
+  finds nothing repeats them. A step is `get` or `post`, and no field of a form is a password.
 - No two functions of a site share a name; no release is held twice; retention keeps something.
 """
 
@@ -66,7 +69,8 @@ def _rows(schema: Schema, path: str, required: bool) -> Iterator[str]:
             continue
         yield from _rows(below, prefix + key, key in schema["required"])
     if isinstance(schema.get("additionalProperties"), dict):
-        yield from _rows(schema["additionalProperties"], f"{prefix}<site>", True)
+        name = schema.get("x-key", "site")
+        yield from _rows(schema["additionalProperties"], f"{prefix}<{name}>", True)
     if "items" in schema and schema["items"].get("type") == "object":
         yield from _rows(schema["items"], f"{path}[ ]", True)
     if path == "scope":
@@ -81,7 +85,7 @@ def _allowed(schema: Schema) -> str:
         return ", ".join(f"`{word}`" for word in schema["enum"])
     if "if" in schema:
         return f"{', '.join(f'`{word}`' for word in schema['else']['enum'])}, or {schema['else']['x-or']}"
-    if schema["type"] == "integer":
+    if schema["type"] in ("integer", "number"):
         return f"{schema['minimum']} to {schema['maximum']}"
     if schema["type"] == "array":
         return f"a list of {schema['minItems']} to {schema['maxItems']}"

@@ -6,7 +6,15 @@ Beside JSON Schema's own words each pattern carries `x-allowed`: what the patter
 from __future__ import annotations
 
 import json
-from typing import Any
+
+from orchestrator.contract.schema_function import function_schema
+from orchestrator.contract.schema_words import Schema
+from orchestrator.contract.schema_words import choice as _choice
+from orchestrator.contract.schema_words import listed as _list
+from orchestrator.contract.schema_words import mapping as _mapping
+from orchestrator.contract.schema_words import number as _number
+from orchestrator.contract.schema_words import text as _text
+from orchestrator.contract.schema_words import word as _word
 
 SCHEMA_VERSION = 1
 
@@ -33,58 +41,6 @@ ABSOLUTE = r"^/[A-Za-z0-9._@+/-]{1,250}$"
 ABSOLUTE_ALLOWED = "an absolute path of letters, digits and . _ @ + - /"
 PERIOD_DAYS = {"daily": 1, "weekly": 7, "monthly": 31}
 WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-Schema = dict[str, Any]
-
-
-def _text(description: str, *examples: str, longest: int = 200, **more: Any) -> Schema:
-    return {
-        "type": "string",
-        "description": description,
-        "examples": list(examples),
-        "minLength": 1,
-        "maxLength": longest,
-        **more,
-    }
-
-
-def _word(description: str, *examples: str, pattern: str, allowed: str) -> Schema:
-    return {
-        "type": "string",
-        "description": description,
-        "examples": list(examples),
-        "pattern": pattern,
-        "x-allowed": allowed,
-    }
-
-
-def _choice(description: str, *words: str) -> Schema:
-    return {"description": description, "examples": [words[0]], "enum": list(words)}
-
-
-def _number(description: str, example: int, least: int, most: int, **more: Any) -> Schema:
-    return {
-        "type": "integer",
-        "description": description,
-        "examples": [example],
-        "minimum": least,
-        "maximum": most,
-        **more,
-    }
-
-
-def _mapping(description: str, required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    return {
-        "type": "object",
-        "description": description,
-        "additionalProperties": False,
-        "required": list(required),
-        "properties": {**required, **(optional or {})},
-    }
-
-
-def _list(description: str, items: Schema, least: int, most: int) -> Schema:
-    return {"type": "array", "description": description, "items": items, "minItems": least, "maxItems": most}
 
 
 def _day(description: str, example: str) -> Schema:
@@ -280,26 +236,6 @@ def _staging() -> Schema:
     )
 
 
-def _function() -> Schema:
-    return _mapping(
-        "Something the client says that the site must do, with the check that shows it.",
-        {
-            "name": _text("What it is, in the client's words.", "front page"),
-            "path": _word(
-                "The page that shows it, from the first slash.",
-                "/",
-                "/shop/?orderby=price",
-                pattern=r"^/[A-Za-z0-9/._~%?&=+:@,-]{0,500}$",
-                allowed="a path that begins with '/', of letters, digits and / . _ ~ % ? & = + : @ , -",
-            ),
-        },
-        {
-            "text": _list("Words that must stand in the page.", _text("Words in the page.", "Example Bakery"), 1, 50),
-            "status": _number("The HTTP status of the page.", 200, 200, 599, default=200),
-        },
-    )
-
-
 def _site() -> Schema:
     return _mapping(
         "One website.",
@@ -311,7 +247,7 @@ def _site() -> Schema:
             ),
             "url": _text("The site's address as visitors type it.", "https://www.example.test"),
             "places": _mapping("Where the site lives.", {"production": _production(), "staging": _staging()}),
-            "functions": _list("What the site must do.", _function(), 1, 200),
+            "functions": _list("What the site must do.", function_schema(), 1, 200),
         },
     )
 

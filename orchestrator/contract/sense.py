@@ -11,54 +11,17 @@ from datetime import date
 from functools import cache
 from zoneinfo import available_timezones
 
-from orchestrator.contract.address import host_problem, page_problem, path_problem, read_url, url_problem
+from orchestrator.contract.address import host_problem, path_problem, read_url, url_problem
 from orchestrator.contract.schema import PERIOD_DAYS
+from orchestrator.contract.sense_function import function_findings
 from orchestrator.contract.suggest import did_you_mean, one_of, quoted
 from orchestrator.contract.tree import Data, Finding, Path, is_unprintable
+from orchestrator.contract.view import View
 
 TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 SYSTEM_DATABASES = frozenset({"mysql", "information_schema", "performance_schema", "sys", "test"})
 # Ansible's own words, and the groups that the inventory plugin makes.
 RESERVED_HOSTS = frozenset({"all", "ungrouped", "localhost", "production", "staging", "wordpress"})
-
-
-class View:
-    """A contract's data without the parts that are already known to be wrong."""
-
-    def __init__(self, data: Data, wrong: frozenset[Path]) -> None:
-        self.data = data
-        self.wrong = wrong
-
-    def get(self, *path: str | int) -> Data:
-        """Return the value at a path, or None when it is absent or wrong."""
-        value = self.data
-        for depth, part in enumerate(path, start=1):
-            if isinstance(value, dict) and isinstance(part, str):
-                value = value.get(part)
-            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-                value = value[part]
-            else:
-                return None
-            if path[:depth] in self.wrong:
-                return None
-        return value
-
-    def text(self, *path: str | int) -> str | None:
-        """Return the text at a path, or None."""
-        value = self.get(*path)
-        return value if isinstance(value, str) else None
-
-    def number(self, *path: str | int) -> int | None:
-        """Return the number at a path, or None."""
-        value = self.get(*path)
-        return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-    def below(self, *path: str | int) -> list[Path]:
-        """Return the paths of a mapping's values or a list's items."""
-        value = self.get(*path)
-        if isinstance(value, dict):
-            return [(*path, key) for key in value]
-        return [(*path, index) for index in range(len(value))] if isinstance(value, list) else []
 
 
 def sense_findings(data: Data, wrong: frozenset[Path], folder: str | None) -> Iterator[Finding]:
@@ -184,7 +147,7 @@ def _site(view: View, site: Path) -> Iterator[Finding]:
             yield Finding(program, problem)
     yield from _declared_database(view, site)
     yield from _staging(view, site)
-    yield from _functions(view, site)
+    yield from function_findings(view, site)
 
 
 def _declared_database(view: View, site: Path) -> Iterator[Finding]:
@@ -228,22 +191,6 @@ def _staging(view: View, site: Path) -> Iterator[Finding]:
     database = view.text(*staging, "database")
     if database is not None and database.lower() in SYSTEM_DATABASES:
         yield Finding((*staging, "database"), f"{quoted(database)} belongs to the database server itself.")
-
-
-def _functions(view: View, site: Path) -> Iterator[Finding]:
-    names: set[str] = set()
-    cms = view.text(*site, "cms") or "wordpress"
-    for function in view.below(*site, "functions"):
-        name = view.text(*function, "name")
-        if name is not None and name in names:
-            yield Finding((*function, "name"), f"{quoted(name)} is already the name of another function of this site.")
-        if name is not None and name.lower().startswith(f"{cms}:"):
-            message = f"{quoted(name)} is not allowed: names that begin with '{cms}:' are those of built-in checks."
-            yield Finding((*function, "name"), message)
-        names.add(name or "")
-        path = view.text(*function, "path")
-        if path is not None and (problem := page_problem(path)):
-            yield Finding((*function, "path"), problem)
 
 
 def _shared_hosts(view: View) -> Iterator[Finding]:

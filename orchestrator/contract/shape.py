@@ -19,6 +19,7 @@ NAMES_OF_TYPES = {
     "array": "a list",
     "string": "text",
     "integer": "a whole number",
+    "number": "a number",
 }
 
 

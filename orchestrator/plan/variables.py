@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from orchestrator.contract.model import Contract, Database, Policy, Site, UpdateDuty
-from orchestrator.probe.functions import probes_of
+from orchestrator.contract.model import Contract, Database, Policy, Site, Step, UpdateDuty
+from orchestrator.probe.functions import Probe, probes_of
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -64,10 +64,42 @@ def _database(database: Database) -> dict[str, Json]:
 
 
 def _probes(site: Site) -> list[Json]:
-    return [
-        {"name": probe.name, "kind": probe.kind, "path": probe.path, "status": probe.status, "text": list(probe.text)}
-        for probe in probes_of(site)
-    ]
+    return [_probe(probe) for probe in probes_of(site)]
+
+
+def _probe(probe: Probe) -> dict[str, Json]:
+    more: dict[str, Json] = {
+        "absent": list(probe.absent),
+        "selector": probe.selector,
+        "max_seconds": probe.max_seconds,
+        "min_bytes": probe.min_bytes,
+        "max_bytes": probe.max_bytes,
+        "steps": [_step(step) for step in probe.steps],
+        "places": list(probe.places),
+        "mail": {"to": probe.mail.to, "text": list(probe.mail.text)} if probe.mail else None,
+    }
+    return {
+        "name": probe.name,
+        "kind": probe.kind,
+        "path": probe.path,
+        "status": probe.status,
+        "text": list(probe.text),
+        # What was not said is left out: these stand in every plan.
+        **{key: value for key, value in more.items() if value},
+    }
+
+
+def _step(step: Step) -> Json:
+    return {
+        "method": step.method,
+        "path": step.path,
+        "form": dict(step.form),
+        "hidden": list(step.hidden),
+        "text": list(step.text),
+        "absent": list(step.absent),
+        "selector": step.selector,
+        "status": step.status,
+    }
 
 
 def _store(contract: Contract, site: Site) -> dict[str, Json]:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
-from orchestrator.contract.model import Site
+from orchestrator.contract.model import Function, FunctionKind, Mail, Site, Step
 
-ProbeKind = Literal["page", "rest", "ajax", "admin", "assets", "log"]
+ProbeKind = FunctionKind | Literal["ajax", "admin", "assets", "log"]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One check of one function of a site. `text` must stand in what comes back."""
+    """One check of one function of a site. `text` must stand in what comes back; what is 0 or empty is not looked at."""
 
     name: str
     kind: ProbeKind
     path: str
     status: int
     text: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    selector: str = ""
+    max_seconds: float = 0.0
+    min_bytes: int = 0
+    max_bytes: int = 0
+    steps: tuple[Step, ...] = ()
+    places: tuple[str, ...] = ()
+    mail: Mail | None = None
 
 
 # What nearly every bad release breaks somewhere, although it reports success: each of these found one that the others
@@ -40,9 +48,11 @@ BUILT_IN: dict[str, tuple[Probe, ...]] = {
 
 def probes_of(site: Site) -> tuple[Probe, ...]:
     """Return the probes of a site: the client's functions first, then what its CMS adds."""
-    functions = tuple(
-        Probe(function.name, "page", function.path, function.status, function.text) for function in site.functions
-    )
-    listed = {probe.path for probe in functions}
+    functions = tuple(_probe(function) for function in site.functions)
+    listed = {probe.path for probe in functions if probe.kind == "page"}
     built_in = (probe for probe in BUILT_IN[site.cms] if probe.kind != "page" or probe.path not in listed)
     return (*functions, *built_in)
+
+
+def _probe(function: Function) -> Probe:
+    return Probe(**{each.name: getattr(function, each.name) for each in fields(Probe)})

@@ -284,9 +284,20 @@ def _verdicts(run: RunEntry) -> list[Story]:
                 "reasons": [str(reason) for reason in _list(verdict.get("reasons"))],
                 "probes": len(probes),
                 "passed": sum(1 for each in probes if each.get("ok") is True),
+                "seen": [_probe(each) for each in probes],
             }
         )
     return told
+
+
+def _probe(seen: Mapping[str, Any]) -> Story:
+    return {
+        "name": str(seen.get("name", "")),
+        "ok": seen.get("ok") is True,
+        **{key: seen.get(key) for key in ("status", "seconds", "max_seconds", "bytes")},
+        "cached": seen.get("cached") is True,
+        "problems": [str(problem) for problem in _list(seen.get("problems"))],
+    }
 
 
 def _components(versions: Mapping[str, Any]) -> Story:

@@ -1,4 +1,4 @@
-"""Start Ansible. The one module of the package that starts processes."""
+"""Start Ansible. No other module of the package does."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def carry_out(project: Project, call: Call, listener: Listener) -> tuple[StepRep
             private_data_dir=str(call.scratch),
             ident="batch",
             host_cwd=str(project.folder),
-            envvars=_environment(project),
+            envvars=ansible_environment(project),
             fact_cache_type="none",
             quiet=True,
             event_handler=take,
@@ -125,7 +125,7 @@ def host_variables(project: Project, host: str, names: tuple[str, ...], scratch:
                 private_data_dir=str(scratch),
                 ident="inventory",
                 host_cwd=str(project.folder),
-                envvars=_environment(project),
+                envvars=ansible_environment(project),
                 fact_cache_type="none",
                 quiet=True,
                 runner_mode="subprocess",
@@ -207,7 +207,8 @@ def _program(name: str) -> str:
     return str(beside) if beside.exists() else name
 
 
-def _environment(project: Project) -> dict[str, str]:
+def ansible_environment(project: Project) -> dict[str, str]:
+    """Return what Ansible finds in its environment, whoever starts it."""
     given = os.environ
     return {
         "ANSIBLE_CONFIG": str(project.folder / "ansible.cfg"),

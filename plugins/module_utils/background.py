@@ -12,7 +12,8 @@ from typing import Any
 from . import wordpress
 from .baseline import probe_production, signed_in
 from .database import Database, DatabaseError, quoted
-from .promotion import PATIENCE_SECONDS, Promotion
+from .probe_round import PATIENCE_SECONDS
+from .promotion import Promotion
 from .task import KNOWN_ERRORS, Stop
 from .verdict import judge
 from .web import fetch

@@ -11,6 +11,7 @@ from typing import Any, Iterator
 from . import cms, freeze, php_log, run_state, site_database, tree, wordpress
 from .database import Database, DatabaseError, opened
 from .dump import Sized
+from .probe_steps import for_place
 from .probes import run_probes
 from .site import Site
 from .verdict import judge
@@ -73,7 +74,7 @@ def probe_production(
     """Probe production through its own web server."""
     return run_probes(
         site.production(token),
-        probes,
+        for_place(probes, "production"),
         log={"path": log} if log else None,
         cookies_admin=cookies,
         patience=patience,

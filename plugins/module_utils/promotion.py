@@ -22,13 +22,12 @@ from .database import Database, DatabaseError
 from .interruption import interruptible
 from .own_way_back import BEGUN
 from .packages import Change
+from .probe_round import PATIENCE_SECONDS
 from .site import Site
 from .task import Stop
 from .verdict import judge
 from .way_back import go_back, told
 
-# A site may answer 502 or 503 for a moment while PHP starts anew; longer counts as broken (wpmgr issue 127).
-PATIENCE_SECONDS = 5.0
 # The host goes back by itself when a promotion has not ended after so many seconds, 10 minutes beyond what a freeze takes.
 DEADLINE_SECONDS = 900
 

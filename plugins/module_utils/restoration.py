@@ -22,7 +22,7 @@ from .fetch import RestoreError, restored_folder
 from .freeze import FreezeError
 from .interruption import Interrupted, interruptible
 from .parts import Part
-from .promotion import PATIENCE_SECONDS
+from .probe_round import PATIENCE_SECONDS
 from .restic import Listing
 from .site import RUN_ID, Site
 from .task import KNOWN_ERRORS, Stop

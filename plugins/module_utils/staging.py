@@ -57,6 +57,11 @@ class Staging:
         """The PHP error log of the staging copy."""
         return os.path.join(self.folder, "php.log")
 
+    @property
+    def mail(self) -> str:
+        """What the copy would have sent, one mail a line. Nothing leaves."""
+        return os.path.join(self.folder, "mail.jsonl")
+
     def environment(self) -> dict[str, str]:
         """What the staging copy's PHP finds in its environment."""
         return {
@@ -65,6 +70,7 @@ class Staging:
             "UPKEEP_STAGING_PREPEND": os.path.join(self.folder, "prepend.php"),
             "UPKEEP_STAGING_CONTENT": os.path.join(self.root, "wp-content"),
             "UPKEEP_STAGING_LOG": self.log,
+            "UPKEEP_STAGING_MAIL": self.mail,
             "UPKEEP_STAGING_HTTPS": "1" if self.site.url.startswith("https:") else "",
             **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), NOWHERE),
         }

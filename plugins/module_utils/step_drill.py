@@ -86,7 +86,7 @@ def _recovered(site: Site, run: str, given: dict[str, Any], repository: Reposito
             folder = os.path.join(site.run_folder(run), "staging")
             told = {name: value for name, value in declared(given).items() if name != "name"}
             copy, seen = scratch.made(site, run, given, repository, told, folder)
-            evidence.update(seen, verdict=judge(probe_staging(copy, given["probes"])))
+            evidence.update(seen, verdict=judge(probe_staging(copy, given["probes"]), times=False))
             evidence["recovery_seconds"] = round(time.monotonic() - started, 1)
         return evidence
     with _destroyed_afterwards(site, run):
@@ -113,7 +113,7 @@ def _recovered(site: Site, run: str, given: dict[str, Any], repository: Reposito
             scratch.servable(copy, opened.tree, "" if path.startswith(site.root + "/") else opened.folder + path)
             scratch.prove(copy)
             evidence["load_seconds"] = round(time.monotonic() - started - evidence["fetch_seconds"], 1)
-            evidence["verdict"] = judge(probe_staging(copy, given["probes"]))
+            evidence["verdict"] = judge(probe_staging(copy, given["probes"]), times=False)
             evidence["recovery_seconds"] = round(time.monotonic() - started, 1)
         finally:
             # Whatever went wrong is told, not that it cannot be tidied for the same reason; the release does it again.

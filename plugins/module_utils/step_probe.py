@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from dataclasses import replace
@@ -42,7 +43,12 @@ def preflight(asked: Asked, site: Site, run: str) -> dict[str, Any]:
 
 def probe(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     """Carry out the probes and judge them. Nothing is kept."""
-    taken = _look(asked, site, run)
+    try:
+        taken = _look_from_elsewhere(asked, site, run, as_visitor=asked.check_mode)
+    finally:
+        # The lease has made one. That of a run which has begun here has something in it, and stays.
+        with contextlib.suppress(OSError):
+            os.rmdir(site.run_folder(run))
     _must_be_healthy(asked, taken)
     return _seen(taken)
 
@@ -50,11 +56,15 @@ def probe(asked: Asked, site: Site, run: str) -> dict[str, Any]:
 def _look(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     if not asked.check_mode:
         return baseline.take(site, run, asked.options["probes"])
+    return _look_from_elsewhere(asked, site, run, as_visitor=True)
+
+
+def _look_from_elsewhere(asked: Asked, site: Site, run: str, *, as_visitor: bool) -> dict[str, Any]:
     # Our PHP and the option file need a folder for as long as that takes.
     with tempfile.TemporaryDirectory(prefix="upkeep-") as folder:
         elsewhere = replace(site, elsewhere=folder)
         os.mkdir(elsewhere.run_folder(run), 0o700)
-        return baseline.take(elsewhere, run, asked.options["probes"], as_visitor=True)
+        return baseline.take(elsewhere, run, asked.options["probes"], as_visitor=as_visitor)
 
 
 def _must_be_healthy(asked: Asked, taken: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from .database import STAGING_MARK, Database
 from .fetch import RestoreError, restored_folder
 from .freeze import FreezeError
 from .points import PointError, Store, problems
-from .promotion import PATIENCE_SECONDS
+from .probe_round import PATIENCE_SECONDS
 from .recovery import Recovered
 from .restic import Repository, ResticError
 from .site import Site

@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import Any
 
-from . import baseline, fetch, recovery, restic, scratch, staging, tree
+from . import baseline, fetch, recovery, restic, run_state, scratch, staging, tree
 from .points import PointError, Store, problems
 from .rehearsal import probe_served, probe_staging
 from .site import Site
@@ -27,7 +27,9 @@ def stage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     copy = staging.opened_staging(site, run, configuration)
     evidence = staging.create(copy, configuration, database)
     before = baseline.of_run(site, run)
-    verdict = judge(probe_staging(copy, asked.options["probes"]), before["verdict"]["probes"] if before else None)
+    results, old = probe_staging(copy, asked.options["probes"]), before["verdict"]["probes"] if before else None
+    verdict = judge(results, old, times=False)
+    run_state.store(site, run, "staging", {"probes": results})
     evidence.update({"verdict": verdict, "seconds": round(time.monotonic() - started, 3)})
     if not verdict["healthy"]:
         raise Stop(
@@ -61,7 +63,7 @@ def show(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         try:
             copy, seen = scratch.made(site, run, given, repository, _account(site, run), folder)
             copy.serve(outlive=True)
-            evidence.update(seen, verdict=judge(probe_served(copy, given["probes"])))
+            evidence.update(seen, verdict=judge(probe_served(copy, given["probes"]), times=False))
         except BaseException:
             with contextlib.suppress(*KNOWN_ERRORS):
                 scratch.removed(site, folder)

@@ -23,7 +23,9 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         raise Stop("refused", f"This site cannot be updated safely: {told}. Nothing was touched.")
     configuration, database = baseline.opened_site(site, run)
     copy = staging.opened_staging(site, run, configuration)
-    trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], before["verdict"]["probes"])
+    # An updated copy is judged beside the same copy before: production has another web server.
+    old = run_state.load(site, run, "staging").get("probes") or before["verdict"]["probes"]
+    trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], old)
     evidence = rehearsal.rehearse(trial, run, asked.options["policy"], asked.options["holds"], database)
     return {"evidence": evidence, "outcome": "done" if evidence["delivered"] else "nothing-to-do"}
 

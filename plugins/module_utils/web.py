@@ -13,7 +13,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -53,6 +53,8 @@ class Answer:
     error: str = ""
     path: str = ""
     """The path that answered in the end, after redirects."""
+    cookies: tuple[str, ...] = ()
+    """The Set-Cookie headers, each for itself, of the last answer."""
 
 
 def target_for(url: str, address: str, port: int, token: str = "", cookies: str = "") -> Target:
@@ -70,22 +72,24 @@ def fetch(
     max_bytes: int = MAX_BYTES,
     *,
     follow: int = 0,
+    body: bytes = b"",
 ) -> Answer:
     """Ask for one path and never raise. `timeout` is for everything together, redirects included.
 
-    `follow` redirects are followed, and only to the same site: a probe that wanders off would
+    `body` is sent with the question when there is one. `follow` redirects are followed, and only to the same site: a probe that wanders off would
     praise a page that is not the client's.
     """
     started = time.monotonic()
     deadline = started + timeout
-    answer = _ask(target, path, method, headers or {}, deadline, max_bytes)
+    sent = {**(headers or {}), "Content-Length": str(len(body))} if body else headers or {}
+    answer = _ask(target, path, method, sent, deadline, max_bytes, body)
     while follow > 0 and answer.status in _REDIRECTS and method in ("GET", "HEAD"):
         onward = same_site_path(target, answer.headers.get("location", ""), answer.path)
         if not onward:
             break
         follow -= 1
         answer = _ask(target, onward, method, headers or {}, deadline, max_bytes)
-    return Answer(answer.status, answer.headers, answer.body, time.monotonic() - started, answer.error, answer.path)
+    return replace(answer, seconds=time.monotonic() - started)
 
 
 def same_site_path(target: Target, address: str, base: str = "/") -> str:
@@ -114,11 +118,20 @@ def _authority(scheme: str, netloc: str) -> str:
     return f"{name}:{parts.port}"
 
 
-def _ask(target: Target, path: str, method: str, headers: dict[str, str], deadline: float, max_bytes: int) -> Answer:
+def _ask(
+    target: Target,
+    path: str,
+    method: str,
+    headers: dict[str, str],
+    deadline: float,
+    max_bytes: int,
+    sent: bytes = b"",
+) -> Answer:
     """One request, one answer, every foreign exception turned into words here."""
     path = quote(path.partition("#")[0], safe="/%?&=:;,+!$'()*@~[]|-._") or "/"
     status = 0
     received: dict[str, str] = {}
+    cookies: tuple[str, ...] = ()
     body = bytearray()
     try:
         with _connect(target, deadline) as connected:
@@ -127,10 +140,11 @@ def _ask(target: Target, path: str, method: str, headers: dict[str, str], deadli
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in {**_headers(target), **headers}.items():
                 connection.putheader(name, value.encode("latin-1"))
-            connection.endheaders()
+            connection.endheaders(sent or None)
             response = connection.getresponse()
             status = response.status
             received = _received(response)
+            cookies = tuple(response.headers.get_all("Set-Cookie") or ())
             while len(body) <= max_bytes:
                 block = response.read(_BLOCK)
                 if not block:
@@ -158,7 +172,7 @@ def _ask(target: Target, path: str, method: str, headers: dict[str, str], deadli
         error = f"no answer: {broken}"
     if error and status:
         error += f" (its status was {status})"
-    return Answer(0 if error else status, received, bytes(body[:max_bytes]), 0.0, error, path)
+    return Answer(0 if error else status, received, bytes(body[:max_bytes]), 0.0, error, path, cookies)
 
 
 def _headers(target: Target) -> dict[str, str]:

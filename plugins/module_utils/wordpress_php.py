@@ -277,7 +277,13 @@ if (PHP_VERSION_ID >= 80000) {
 }
 if (PHP_SAPI !== 'cli') {
     $wp_filter = [];
-    $wp_filter['pre_wp_mail'][1][] = ['function' => function () { return true; }, 'accepted_args' => 1];
+    // What would have been sent is written down beside the copy, for a probe that looks for it.
+    $wp_filter['pre_wp_mail'][1][] = ['function' => function ($before, $mail) {
+        $told = ['to' => implode(', ', (array) ($mail['to'] ?? '')), 'subject' => (string) ($mail['subject'] ?? ''),
+            'message' => substr((string) ($mail['message'] ?? ''), 0, 65536)];
+        @file_put_contents((string) getenv('UPKEEP_STAGING_MAIL'), json_encode($told, JSON_INVALID_UTF8_SUBSTITUTE | JSON_UNESCAPED_UNICODE) . "\n", FILE_APPEND | LOCK_EX);
+        return true;
+    }, 'accepted_args' => 2];
     $wp_filter['pre_http_request'][1][] = ['function' => function ($before, $arguments, $url) {
         return new WP_Error('upkeep_silent', 'This is a staging copy: nothing leaves it.');
     }, 'accepted_args' => 3];

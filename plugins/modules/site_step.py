@@ -213,6 +213,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.parts import ALL, CHOICES
 from ..module_utils.points import STORE_OPTIONS
+from ..module_utils.probes import KINDS
 from ..module_utils.promotion import DEADLINE_SECONDS
 from ..module_utils.site import SITE_OPTIONS
 from ..module_utils.step_drill import drill
@@ -250,10 +251,18 @@ PATIENCE_SECONDS = {"promote": 10.0, "back": 120.0, "release": 10.0, "recover": 
 
 PROBE = {
     "name": {"type": "str", "required": True},
-    "kind": {"type": "str", "required": True, "choices": ["page", "rest", "ajax", "admin", "assets", "log"]},
+    "kind": {"type": "str", "required": True, "choices": list(KINDS)},
     "path": {"type": "str", "default": "/"},
     "status": {"type": "int", "default": 200},
     "text": {"type": "list", "elements": "str", "default": []},
+    "absent": {"type": "list", "elements": "str", "default": []},
+    "selector": {"type": "str", "default": ""},
+    "max_seconds": {"type": "float", "default": 0},
+    "min_bytes": {"type": "int", "default": 0},
+    "max_bytes": {"type": "int", "default": 0},
+    "steps": {"type": "list", "elements": "dict", "default": []},
+    "places": {"type": "list", "elements": "str", "choices": ["staging", "production"], "default": []},
+    "mail": {"type": "dict"},
 }
 HOLD = {
     "kind": {"type": "str", "required": True, "choices": ["core", "plugin", "theme"]},

@@ -177,6 +177,29 @@ add_action( 'init', function () {
 	}
 } );""",
     ),
+    Bad(
+        "2.19",
+        "transient-503-during-migration",
+        "good; pages answer 503 for four seconds after they are first asked for",
+        """
+add_action( 'template_redirect', function () {
+	$since = (int) get_option( 'lab_banner_busy_since', 0 );
+	if ( ! $since ) {
+		$since = time();
+		update_option( 'lab_banner_busy_since', $since );
+	}
+	if ( time() - $since < 4 ) { status_header( 503 ); echo 'Migrating'; exit; }
+}, 20 );""",
+    ),
+    Bad(
+        "2.20",
+        "busy-for-ever-only-in-production",
+        "pages with the status 503 that does not pass, under php-fpm only",
+        """
+if ( PHP_SAPI === 'fpm-fcgi' ) {
+	add_action( 'template_redirect', function () { status_header( 503 ); echo 'Busy'; exit; }, 20 );
+}""",
+    ),
 )
 
 # The name of a failure -> the version of lab-banner that fails so.

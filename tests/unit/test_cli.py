@@ -37,6 +37,7 @@ COMMANDS = (
     "rehearse",
     "drill",
     "due",
+    "probe",
 )
 REPOSITORY = SAMPLE.parents[2]
 # A Sunday, 03:30 in Berlin: inside of the sample's window.
@@ -539,3 +540,64 @@ def test_ids_are_made_from_the_moment_and_chance() -> None:
     make: Callable[[datetime], str] = cli.new_id
     assert re.fullmatch(r"20261122T023000Z-[0-9a-f]{8}", make(NIGHT))
     assert make(NIGHT) != make(NIGHT)
+
+
+def probed(*, healthy: bool = True, **more: Any) -> dict[str, Any]:
+    """What the playbook reports of a look at the site."""
+    seen = {
+        "name": "front page",
+        "ok": healthy,
+        "status": 200,
+        "seconds": 0.1,
+        "bytes": 9,
+        "problems": [],
+        "cached": False,
+    }
+    reasons = [] if healthy else ["front page: the page is empty"]
+    return {"evidence": {"verdict": {"healthy": healthy, "reasons": reasons, "probes": [seen], "cached": []}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "message"),
+    [
+        (probed(), 0, "shop is well"),
+        (probed(healthy=False, outcome="unhealthy"), 12, "shop is not well: front page: the page is empty"),
+        ({"outcome": "busy", "msg": "another run has it"}, 11, "shop is not well: another run has it"),
+        ({"crash": "x"}, 12, "shop is not well: "),
+    ],
+    ids=["well", "not-well", "busy", "nobody-could-look"],
+)
+def test_a_look_at_a_site_tells_whether_it_is_well(desk: Desk, says: dict[str, Any], code: int, message: str) -> None:
+    desk.project.script(probe=[says])
+    ended, said, complained = desk.type("probe", "example", "--json")
+    answer = json.loads(said)
+    assert (ended, answer["exit_code"], answer["sites"][0]["healthy"]) == (code, code, code == 0)
+    assert answer["sites"][0]["message"].startswith(message)
+    assert bool(complained) is bool(code)
+    assert desk.type("probe", "example")[0] == code
+
+
+OWN_TESTS = """
+import pytest
+def test_good(): pass
+def test_bad(): assert 1 == 2, "the {{ }} < & disk"
+def test_left_out(): pytest.skip("no such thing here")
+"""
+
+
+def test_the_clients_own_tests_count(desk: Desk) -> None:
+    desk.project.script(probe=[probed()])
+    own = desk.contract.parent / "tests" / "test_own.py"
+    own.parent.mkdir()
+    own.write_text(OWN_TESTS)
+    code, said, _ = desk.type("probe", "example", "--json")
+    (answer,) = json.loads(said)["sites"]
+    assert (code, [test["passed"] for test in answer["tests"]]) == (12, [True, False, False])
+    assert "the {{ }} < & disk" in answer["reasons"][0]
+    assert "no such thing here" in answer["reasons"][1]
+    assert desk.type("probe", "example", "--without-tests")[0] == 0
+
+    own.write_text("def broken(:\n")
+    code = desk.type("probe", "example", "--json")[0]
+    assert code == 12
+    assert list(own.parent.iterdir()) == [own]

@@ -459,3 +459,59 @@ def _loads_or_is_invalid(text: str) -> None:
         assert str(mistake).isprintable()
         assert mistake.line >= 1
         assert mistake.column >= 1
+
+
+CHECKS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "feed-has-no-selector": ({"kind": "feed", "selector": "a"}, "selector", "a function of kind feed has no 'selector'"),
+    "off-is-off": ({"kind": "xmlrpc_off", "text": ["x"]}, "text", "Nothing more can be said of it"),
+    "page-needs-a-path": ({}, "", "the key 'path' is missing"),
+    "search-needs-words": ({"kind": "search", "path": "/?s=bread"}, "", "the key 'text' is missing"),
+    "search-repeats-the-question": ({"kind": "search", "path": "/?s=bread", "text": ["Bread"]}, "text", "stand in the path"),
+    "sizes-in-order": ({"path": "/", "min_bytes": 9, "max_bytes": 8}, "max_bytes", "8 is less than min_bytes (9)"),
+    "no-more-of-css": ({"path": "/", "selector": "ul > li"}, "selector", "a space for 'inside of'"),
+    "seconds-are-a-number": ({"path": "/", "max_seconds": "fast"}, "max_seconds", "is not a number"),
+    "seconds-have-an-end": ({"path": "/", "max_seconds": 3600}, "max_seconds", "Allowed: 0.05 to 20"),
+    "steps-need-steps": ({"kind": "steps"}, "", "the key 'steps' is missing"),
+    "steps-have-their-own-paths": ({"kind": "steps", "path": "/", "steps": [{"get": "/"}]}, "path", "a path of its own"),
+    "get-or-post": ({"kind": "steps", "steps": [{"get": "/", "post": "/"}]}, "steps[1]", "either 'get' or 'post'"),
+    "forms-are-posted": ({"kind": "steps", "steps": [{"get": "/", "form": {"a": "b"}}]}, "steps[1].form", "goes with 'post'"),
+    "no-passwords": ({"kind": "steps", "steps": [{"post": "/", "form": {"user_pass": "b"}}]}, "steps[1].form.user_pass", "never"),
+    "no-way-out": ({"kind": "steps", "steps": [{"get": "//evil/"}]}, "steps[1].get", "names another host"),
+    "a-page-has-no-steps": ({"path": "/", "steps": [{"get": "/"}]}, "steps", "a function of kind page has no 'steps'"),
+    "no-such-kind": ({"path": "/", "kind": "sitmap"}, "kind", "Did you mean 'sitemap'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "key", "told"), CHECKS.values(), ids=CHECKS.keys())
+def test_what_is_said_of_a_function_goes_with_its_kind(said: dict[str, Any], key: str, told: str) -> None:
+    (mistake,) = mistakes_with(FUNCTION, {"name": "x", **said})
+    assert told in mistake.message
+    assert mistake.path == "sites.shop.functions[1]" + (f".{key}" if key else "")
+
+
+def test_a_function_of_another_kind() -> None:
+    said = {
+        "name": "x",
+        "path": "/",
+        "max_seconds": 1.5,
+        "selector": "form#a input[name=b]",
+        "absent": ["y"],
+        "max_bytes": 9,
+    }
+    function = contract_with(FUNCTION, said).site("shop").functions[0]
+    assert (function.kind, function.max_seconds, function.absent, function.max_bytes) == ("page", 1.5, ("y",), 9)
+    assert contract_with(FUNCTION, {"name": "x", "kind": "login"}).site("shop").functions[0].path == "/wp-login.php"
+
+
+def test_steps_are_taken_in_staging_alone_unless_the_contract_says_otherwise() -> None:
+    said = {
+        "name": "x",
+        "kind": "steps",
+        "steps": [{"get": "/"}, {"post": "/a/", "form": {"b": "c"}}],
+        "mail": {"to": "d@e.test"},
+    }
+    function = contract_with(FUNCTION, said).site("shop").functions[0]
+    assert (function.places, [step.method for step in function.steps]) == (("staging",), ["get", "post"])
+    both = contract_with(FUNCTION, {**said, "in": ["staging", "production"]}).site("shop").functions[0]
+    assert both.places == ("staging", "production")
+    assert contract_with(FUNCTION, {"name": "x", "path": "/"}).site("shop").functions[0].places == ()

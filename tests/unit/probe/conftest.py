@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from plugins.module_utils.web import Target
 
 HOST = "shop.example.test"
+_UNIQUE = re.compile(r"[?&]upkeep-probe=[0-9a-f]{12}$")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class SmallSite:
     port: int
     replies: dict[str, Reply | list[Reply]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    raw_paths: list[str] = field(default_factory=list)
+    posted: list[bytes] = field(default_factory=list)
 
     def target(self, **changes: str) -> Target:
         return Target("127.0.0.1", self.port, **{"host": HOST, "scheme": "http", **changes})
@@ -58,8 +62,13 @@ def _handler(site: SmallSite) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            site.requests.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
-            reply = site.next_reply(self.path)
+            length = int(self.headers.get("Content-Length") or 0)
+            site.posted.append(self.rfile.read(length) if length else b"")
+            # What makes a question one that no cache has seen differs each time.
+            path = _UNIQUE.sub("", self.path)
+            site.raw_paths.append(self.path)
+            site.requests.append((self.command, path, {k.lower(): v for k, v in self.headers.items()}))
+            reply = site.next_reply(path)
             self.close_connection = True
             if reply.write:
                 # The client may hang up, as it should.

@@ -146,6 +146,7 @@ def test_a_result_tells_what_was_seen(site: SmallSite) -> None:
         "ok": True,
         "problems": [],
         "notes": [],
+        "cached": False,
     }
     json.dumps(found)
 
@@ -271,7 +272,8 @@ def test_only_admin_probes_carry_the_session(site: SmallSite) -> None:
     probes = [probe(), probe("admin", "/wp-admin/index.php")]
     assert all(found["ok"] for found in run_probes(site.target(cookies="a=b"), probes, cookies_admin="c=d"))
     sent = {path: headers.get("cookie") for _, path, headers in site.requests}
-    assert sent == {"/": "a=b", "/wp-admin/index.php": "a=b; c=d"}
+    uncached = "wordpress_no_cache=1"
+    assert sent == {"/": f"{uncached}; a=b", "/wp-admin/index.php": f"{uncached}; a=b; c=d"}
 
 
 def test_without_a_session_an_admin_probe_fails_and_asks_nothing(site: SmallSite) -> None:

@@ -19,7 +19,7 @@ def result(
         "path": more.pop("path", "/"),
         "status": 200,
         "bytes": size,
-        "seconds": 0.1,
+        "seconds": more.pop("seconds", 0.1),
         "ok": not problems,
         "problems": list(problems),
         "notes": [],
@@ -146,3 +146,21 @@ def test_a_site_that_was_broken_before_is_unhealthy_by_itself() -> None:
 
 def test_the_floor_can_be_set() -> None:
     assert judge([result(size=4_000)], [result(size=10_000)], size_floor=0.3)["healthy"] is True
+
+
+TIMES: dict[str, tuple[float, float | None, bool, int]] = {
+    # seconds now, seconds before, healthy, how many were already so before; the contract allows one second
+    "quick": (0.9, 0.1, True, 0),
+    "slow-after-update": (1.1, 0.3, False, 0),
+    "slow-without-baseline": (1.1, None, False, 0),
+    "slow-as-before": (2.0, 1.5, True, 1),
+    "three-times-slower-than-slow": (4.6, 1.5, False, 0),
+}
+
+
+@pytest.mark.parametrize(("now", "then", "healthy", "already"), TIMES.values(), ids=TIMES.keys())
+def test_response_times(now: float, then: float | None, healthy: bool, already: int) -> None:
+    old = None if then is None else [result(seconds=then, max_seconds=1.0)]
+    found = judge([result(seconds=now, max_seconds=1.0)], old)
+    assert found["healthy"] is healthy
+    assert len(found["already"]) == already

@@ -127,6 +127,27 @@ def test_of_a_run_that_did_not_end_nothing_is_said_about_production() -> None:
     assert "unchanged" not in text
 
 
+def test_each_probe_is_shown_with_its_seconds_and_whether_a_cache_answered() -> None:
+    evidence = good_evidence()
+    evidence["promote"]["verdict"] = {"healthy": True, "reasons": [], "probes": [
+        {"name": "the <b>shop</b>", "ok": False, "status": 200, "seconds": 2.31, "max_seconds": 1.0, "bytes": 4711, "cached": True,
+         "problems": ["the text 'A & B' is missing"]}]}  # fmt: skip
+    run = run_entry(evidence, "")
+    assert run_story(run)["verdicts"][-1]["seen"] == [
+        {"name": "the <b>shop</b>", "ok": False, "status": 200, "seconds": 2.31, "max_seconds": 1.0, "bytes": 4711, "cached": True,
+         "problems": ["the text 'A & B' is missing"]}]  # fmt: skip
+    text = Text(page(runs_report(CONTRACT, [run], holds=[], made=MADE))).text
+    for words in (
+        "each probe: production, updated",
+        "the <b>shop</b>",
+        "2.3 s of 1",
+        "4711 bytes",
+        "from a cache",
+        "'A & B'",
+    ):
+        assert words in text
+
+
 def test_the_host_that_was_asked_has_the_last_word() -> None:
     evidence = good_evidence()
     evidence["promote"] = {}
@@ -135,7 +156,9 @@ def test_the_host_that_was_asked_has_the_last_word() -> None:
     story = run_story(run_entry(evidence, "put-back"))
     assert story["broken"] == {"seconds": 61.0, "reasons": ["the run was interrupted"]}
     assert story["put_back"] is True
-    assert story["verdicts"][-1] == {
+    last = story["verdicts"][-1]
+    assert len(last.pop("seen")) == 8
+    assert last == {
         "where": "production, put back", "after": True, "healthy": True, "reasons": [], "probes": 8, "passed": 8,
     }  # fmt: skip
 

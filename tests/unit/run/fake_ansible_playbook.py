@@ -34,7 +34,7 @@ def emit(kind: str, **data: object) -> None:
 
 def answer(folder: pathlib.Path, step: str, variables: dict[str, object]) -> dict[str, object]:
     """Note the call, and return what the script says to it."""
-    kept = {key.removeprefix("upkeep_"): variables[key] for key in ("upkeep_run", "upkeep_point", "upkeep_holds")}
+    kept = {key.removeprefix("upkeep_"): variables.get(key) for key in ("upkeep_run", "upkeep_point", "upkeep_holds")}
     kept["more"] = {key: value for key, value in variables.items() if key.startswith("site_snapshot_")}
     with (folder / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps({"step": step, "variables": kept, "process": os.getpid()}) + "\n")

@@ -69,6 +69,7 @@ STEPS = (
     "show",
     "unstage",
     "recover",
+    "probe",
 )
 
 
