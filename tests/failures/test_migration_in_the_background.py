@@ -36,6 +36,6 @@ def test_migration_in_the_background_that_is_not_done_in_time(site: Site) -> Non
 
     assert said.code == 6, said.text
     (told,) = said.answer["runs"]
-    assert (told["outcome"], told["headline"], site.version()) == ("done", "Degraded", "2.18")
+    assert (told["outcome"], told["headline"], site.version()) == ("done", "Degraded", "2.40")
     assert HOOK in told["degraded"][0]
     site.tidy()

@@ -166,7 +166,7 @@ add_action( 'init', function () {
         moves_schema=True,
     ),
     Bad(
-        "2.18",
+        "2.40",
         "migration-in-the-background",
         "leaves its migration to cron, for some seconds later",
         """
