@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +23,7 @@ from orchestrator.plan.part import Part
 from orchestrator.plan.plan import (
     WHOLE,
     Duty,
+    FirstSeen,
     Plan,
     SiteRun,
     choose_duty,
@@ -37,6 +38,9 @@ from orchestrator.results import Answer, exit_code, refused_answer, run_answer
 from orchestrator.run.ansible import Project
 from orchestrator.run.runs import Desk, Result, begin, process_name, resume, sweep
 from orchestrator.screen import Progress, Silence, show_run
+
+# A release that nobody has seen on offer for so long begins its cool-down anew when it comes back.
+FORGOTTEN_AFTER_DAYS = 400
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,18 @@ def planned(
     names = choose_sites(client.contract, sites)
     now = settings.clock()
     ids = {name: settings.new_id(now) for name in names}
-    ledger = peek(settings.ledger)
-    try:
-        holds = _holds(ledger, client.id, names)
-    finally:
-        if ledger is not None:
-            ledger.close()
+    holds, first_seen = _remembered(settings, client.id, names)
     return make_plan(
-        client.contract, client.digest, made=now, duty=chosen, ids=ids, holds=holds, point=point, part=part, to=to
+        client.contract,
+        client.digest,
+        made=now,
+        duty=chosen,
+        ids=ids,
+        holds=holds,
+        point=point,
+        part=part,
+        to=to,
+        first_seen=first_seen,
     )
 
 
@@ -134,12 +142,7 @@ def planned_before(settings: Settings, file: Path) -> tuple[Client, Plan]:
     points = {point for run, point, _ in asked.runs.values() if point != run}
     if len(duties) != 1 or Duty.RESTORE in duties or points:
         raise Refused("a plan file is for one duty, and a restore is asked for by name; nothing was touched.", again)
-    ledger = peek(settings.ledger)
-    try:
-        holds = _holds(ledger, client.id, tuple(asked.runs))
-    finally:
-        if ledger is not None:
-            ledger.close()
+    holds, first_seen = _remembered(settings, client.id, tuple(asked.runs))
     plan = make_plan(
         client.contract,
         client.digest,
@@ -147,6 +150,7 @@ def planned_before(settings: Settings, file: Path) -> tuple[Client, Plan]:
         duty=choose_duty(client.contract, duties.pop()),
         ids={site: run for site, (run, _, _) in asked.runs.items()},
         holds=holds,
+        first_seen=first_seen,
     )
     if not same_plan(written, plan_json(plan, client.contract)):
         raise Refused(
@@ -257,9 +261,23 @@ def _interruptible(watch: Progress | Silence) -> Iterator[Callable[[], bool]]:
             signal.signal(each, handler)
 
 
-def _holds(ledger: Ledger | None, client: str, sites: Sequence[str]) -> Mapping[str, tuple[Hold, ...]]:
+def _remembered(
+    settings: Settings, client: str, sites: Sequence[str]
+) -> tuple[Mapping[str, tuple[Hold, ...]], tuple[FirstSeen, ...]]:
+    """Return what the ledger holds for each site, and which releases it has seen on offer; nothing, when there is none."""
+    ledger = peek(settings.ledger)
     if ledger is None:
-        return {}
+        return {}, ()
+    try:
+        seen = ledger.releases(client, since=settings.clock() - timedelta(days=FORGOTTEN_AFTER_DAYS))
+        return _holds(ledger, client, sites), tuple(
+            FirstSeen(each.kind, each.slug, each.version, each.first.date()) for each in seen
+        )
+    finally:
+        ledger.close()
+
+
+def _holds(ledger: Ledger, client: str, sites: Sequence[str]) -> Mapping[str, tuple[Hold, ...]]:
     kinds: dict[str, Any] = {each: each for each in ("core", "plugin", "theme")}
     return {
         site: tuple(

@@ -105,7 +105,14 @@ def _function(data: Checked) -> Function:
 def _policy(value: str | list[str]) -> Policy:
     if isinstance(value, list):
         return tuple(value)
+    if value == "minor":
+        return "minor"
     return "all" if value == "all" else "none"
+
+
+def _hold(data: Checked) -> Hold:
+    until = date.fromisoformat(data["until"]) if "until" in data else None
+    return Hold(data["kind"], data["slug"], data.get("version", ""), data["reason"], data.get("only", ""), until)
 
 
 def _scope(data: Checked) -> Scope:
@@ -139,5 +146,7 @@ def _update(data: Checked) -> UpdateDuty:
         core=data["core"],
         plugins=_policy(data["plugins"]),
         themes=_policy(data["themes"]),
-        holds=tuple(Hold(**hold) for hold in data.get("holds", ())),
+        holds=tuple(_hold(hold) for hold in data.get("holds", ())),
+        cool_down_days=int(data.get("cool_down_days", 0)),
+        fast_lane=tuple(data.get("fast_lane", ())),
     )

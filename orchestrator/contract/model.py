@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Literal
 
-Policy = Literal["all", "none"] | tuple[str, ...]
+Policy = Literal["all", "minor", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
 HoldKind = Literal["core", "plugin", "theme"]
 Period = Literal["daily", "weekly", "monthly"]
@@ -135,12 +135,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Hold:
-    """A release that this client's sites do not get, with the reason."""
+    """A release that this client's sites do not get, with the reason.
+
+    With `only`, all releases but that one are held, and `version` is empty. After `until` the hold counts no more.
+    """
 
     kind: HoldKind
     slug: str
     version: str
     reason: str
+    only: str = ""
+    until: date | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,8 @@ class UpdateDuty:
     plugins: Policy
     themes: Policy
     holds: tuple[Hold, ...]
+    cool_down_days: int = 0
+    fast_lane: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -101,14 +101,16 @@ def _clock(description: str, example: str) -> Schema:
 
 
 def _policy(kind: str) -> Schema:
-    description = f"Which {kind} are updated: all, none, or a list of slugs."
+    description = (
+        f"Which {kind} are updated: all, minor (no release with a new first number), none, or a list of slugs."
+    )
     slug = _word(f"The slug of one of the {kind}.", "newspack-blocks", pattern=SLUG, allowed=SLUG_ALLOWED)
     return {
         "description": description,
         "examples": ["all", ["newspack-blocks"]],
         "if": {"type": "array"},
         "then": {"type": "array", "items": slug, "minItems": 1, "maxItems": 500},
-        "else": {"enum": ["all", "none"], "x-or": "a list of slugs"},
+        "else": {"enum": ["all", "minor", "none"], "x-or": "a list of slugs"},
     }
 
 
@@ -318,18 +320,29 @@ def _site() -> Schema:
 
 def _hold() -> Schema:
     return _mapping(
-        "A release that these sites do not get.",
+        "A release that these sites do not get, or, with `only`, the one release that they get.",
         {
             "kind": _choice("What kind of thing is held.", "core", "plugin", "theme"),
             "slug": _word("Its slug; for core: wordpress.", "newspack-blocks", pattern=SLUG, allowed=SLUG_ALLOWED),
-            "version": _word(
-                "The version, in quotes.",
-                "4.33.0",
-                pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$",
-                allowed='a version such as "6.5.5", in quotes',
-            ),
             "reason": _text("Why.", "breaks the booking form", longest=500),
         },
+        {
+            "version": _version("The version that is held, in quotes. Either this or `only`.", "4.33.0"),
+            "only": _version("All versions but this one are held. Either this or `version`.", "4.32.1"),
+            "until": _day(
+                "The last day of the hold, by UTC. After it the hold counts no more, and `upkeep check` says so.",
+                "2026-12-31",
+            ),
+        },
+    )
+
+
+def _version(description: str, example: str) -> Schema:
+    return _word(
+        description,
+        example,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$",
+        allowed='a version such as "6.5.5", in quotes',
     )
 
 
@@ -351,7 +364,26 @@ def _update() -> Schema:
             "plugins": _policy("plugins"),
             "themes": _policy("themes"),
         },
-        {"holds": _list("Releases that these sites do not get.", _hold(), 0, 200)},
+        {
+            "cool_down_days": _number(
+                "A release waits so many days after one of the client's sites first saw it on offer. Without it: 0.",
+                7,
+                0,
+                365,
+            ),
+            "fast_lane": _list(
+                "Slugs whose releases do not wait for the cool-down, such as wordpress. Holds and policies still count.",
+                _word(
+                    "The slug of core (wordpress), a plugin or a theme.",
+                    "wordpress",
+                    pattern=SLUG,
+                    allowed=SLUG_ALLOWED,
+                ),
+                0,
+                500,
+            ),
+            "holds": _list("Releases that these sites do not get.", _hold(), 0, 200),
+        },
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
@@ -49,6 +49,16 @@ BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
     Duty.SHOW: (("show", "release"),),
     Duty.UNSTAGE: (("unstage", "release"),),
 }
+
+
+@dataclass(frozen=True)
+class FirstSeen:
+    """The day on which a release was first seen on offer by one of the client's sites."""
+
+    kind: str
+    slug: str
+    version: str
+    day: date
 
 
 @dataclass(frozen=True)
@@ -140,10 +150,11 @@ def make_plan(
     point: str = "",
     part: Part = WHOLE,
     to: str = "",
+    first_seen: Sequence[FirstSeen] = (),
 ) -> Plan:
     """Plan one run for each site in `ids` (site → run id). The restore point of a run is named like the run.
 
-    `to` is another host than production's. `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
+    `first_seen` is what the ledger knows of releases; an update with a cool-down is told. `to` is another host than production's. `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
     """
     runs = []
     for name, run in ids.items():
@@ -162,6 +173,7 @@ def make_plan(
                 variables={
                     **_run_variables(run, point or run, duty, holds.get(name, ())),
                     **part.variables(),
+                    **_first_seen(contract, duty, first_seen),
                     **({"upkeep_site": name, "upkeep_to": to} if to else {}),
                 },
             )
@@ -213,9 +225,22 @@ def same_plan(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return _without_holds(one) == _without_holds(other)
 
 
-def passable(hold: Hold) -> bool:
-    """Tell whether a hold may be handed to Ansible: a host reported it, and a host is not to be believed blindly."""
-    return hold.kind in KINDS and bool(SLUG.fullmatch(hold.slug)) and bool(VERSION.fullmatch(hold.version))
+def passable(release: Hold | FirstSeen) -> bool:
+    """Tell whether a release may be handed to Ansible: a host reported it, and a host is not to be believed blindly."""
+    return release.kind in KINDS and bool(SLUG.fullmatch(release.slug)) and bool(VERSION.fullmatch(release.version))
+
+
+def _first_seen(contract: Contract, duty: Duty, first_seen: Sequence[FirstSeen]) -> dict[str, Any]:
+    update = contract.scope.update
+    if duty is not Duty.UPDATE or update is None or not update.cool_down_days or not first_seen:
+        return {}
+    return {
+        "upkeep_first_seen": [
+            {"kind": each.kind, "slug": each.slug, "version": each.version, "day": each.day.isoformat()}
+            for each in first_seen
+            if passable(each)
+        ]
+    }
 
 
 def _run_variables(run: str, point: str, duty: Duty, holds: Sequence[Hold]) -> dict[str, Any]:
@@ -243,9 +268,16 @@ def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:
         "core": update.core,
         "plugins": _policy(update.plugins),
         "themes": _policy(update.themes),
-        "holds": [{"kind": each.kind, "slug": each.slug, "version": each.version} for each in update.holds],
+        "cool_down_days": update.cool_down_days,
+        "fast_lane": list(update.fast_lane),
+        "holds": [_hold(each) for each in update.holds],
         "window": window_words(update.window),
     }
+
+
+def _hold(hold: Hold) -> dict[str, str]:
+    held = {"only": hold.only} if hold.only else {"version": hold.version}
+    return {"kind": hold.kind, "slug": hold.slug, **held, **({"until": f"{hold.until}"} if hold.until else {})}
 
 
 def _policy(policy: Policy) -> str | list[str]:
@@ -296,7 +328,8 @@ def _run_json(run: SiteRun, contract: Contract, window: Window | None) -> dict[s
 def _without_holds(plan: Mapping[str, Any]) -> dict[str, Any]:
     runs = []
     for run in plan.get("runs", ()):
-        variables = {key: value for key, value in run.get("run_variables", {}).items() if key != "upkeep_holds"}
+        known = ("upkeep_holds", "upkeep_first_seen")
+        variables = {key: value for key, value in run.get("run_variables", {}).items() if key not in known}
         runs.append({**run, "run_variables": variables})
     return {**plan, "runs": runs}
 

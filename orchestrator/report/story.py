@@ -82,6 +82,11 @@ def run_story(run: RunEntry) -> Story:
         "tried": _releases(promote.get("delivered") or rehearse.get("delivered")) if promote and not reached else [],
         "held": _releases(rehearse.get("held")),
         "skipped": _releases(rehearse.get("skipped")),
+        "client_duties": [
+            f"{each.get('kind')} {each.get('slug')} {each.get('to')}: {each.get('reason')}"
+            for each in map(_mapping, _list(rehearse.get("skipped")))
+            if each.get("duty_of") == "client"
+        ],
         "drill": _drill(run),
         "frozen_seconds": _number(_last_value(run, "frozen_seconds")),
         "broken": broken,

@@ -12,6 +12,7 @@ from .baseline import signed_in
 from .database import Database
 from .packages import Change, PackageError
 from .probes import run_probes
+from .release_choice import Terms, choose
 from .site import Site
 from .staging import Staging
 from .task import Stop
@@ -104,13 +105,11 @@ def probe_served(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[st
         return run_probes(staging.site.staging(), probes, log=log, cookies_admin=cookies)
 
 
-def rehearse(
-    rehearsal: Rehearsal, run: str, policy: dict[str, Any], holds: list[dict[str, str]], production: Database
-) -> dict[str, Any]:
+def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database) -> dict[str, Any]:
     """Find out what is on offer, try it, and store what production may get. Returns the evidence."""
     site, staging = rehearsal.site, rehearsal.staging
     answer = offers(staging)
-    changes, skipped = packages.choose(answer["offers"], policy, holds)
+    changes, skipped = choose(answer["offers"], terms)
     asked = set(answer["asked"])
     ready: list[Change] = []
     held: list[dict[str, Any]] = []

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 from . import baseline, promotion, rehearsal, run_state, staging, way_back
 from .own_way_back import BEGUN
+from .release_choice import Terms
 from .site import Site
 from .task import Asked, Stop
 
@@ -24,7 +26,10 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     configuration, database = baseline.opened_site(site, run)
     copy = staging.opened_staging(site, run, configuration)
     trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], before["verdict"]["probes"])
-    evidence = rehearsal.rehearse(trial, run, asked.options["policy"], asked.options["holds"], database)
+    options = asked.options
+    today = datetime.now(timezone.utc).date()
+    terms = Terms(options["policy"], options["holds"], today, options["first_seen"])
+    evidence = rehearsal.rehearse(trial, run, terms, database)
     return {"evidence": evidence, "outcome": "done" if evidence["delivered"] else "nothing-to-do"}
 
 

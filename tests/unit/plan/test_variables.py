@@ -52,7 +52,13 @@ def test_the_sample_gives_these_variables():
             "prefix": "example/shop",
             "lock_days": 0,
         },
-        "cms_update_policy": {"core": "major", "plugins": "all", "themes": "all"},
+        "cms_update_policy": {
+            "core": "major",
+            "plugins": "all",
+            "themes": "all",
+            "cool_down_days": 0,
+            "fast_lane": ["wordpress"],
+        },
         "cms_update_holds": [],
     }
 
@@ -90,7 +96,13 @@ def test_a_list_of_plugins_and_a_hold_arrive():
         "holds": [hold],
     }
     variables = place_variables(contract_with(UPDATE, update), "shop")
-    assert variables["cms_update_policy"] == {"core": "none", "plugins": ["akismet"], "themes": "none"}
+    assert variables["cms_update_policy"] == {
+        "core": "none",
+        "plugins": ["akismet"],
+        "themes": "none",
+        "cool_down_days": 0,
+        "fast_lane": [],
+    }
     assert variables["cms_update_holds"] == [hold]
 
 
