@@ -82,6 +82,7 @@ def run_story(run: RunEntry) -> Story:
         "tried": _releases(promote.get("delivered") or rehearse.get("delivered")) if promote and not reached else [],
         "held": _releases(rehearse.get("held")),
         "skipped": _releases(rehearse.get("skipped")),
+        "auto_updates": _auto_updates(promote),
         "client_duties": [
             f"{each.get('kind')} {each.get('slug')} {each.get('to')}: {each.get('reason')}"
             for each in map(_mapping, _list(rehearse.get("skipped")))
@@ -198,6 +199,23 @@ def missed(promised: Mapping[str, Any], evidence: Mapping[str, Any]) -> tuple[st
         if hours is not None and seconds is not None and seconds > hours * 3600:
             found.append(f"{words} {seconds / 3600:.1f} hours, and {hours} are promised")
     return tuple(found)
+
+
+def _auto_updates(promote: Mapping[str, Any]) -> list[str]:
+    """Say what was done about WordPress's own updates, which must not bring what is held."""
+    told = _mapping(promote.get("auto_updates"))
+    words = [
+        f"{said}: {', '.join(str(each) for each in _list(told.get(key)))}"
+        for key, said in (
+            ("turned_off", "WordPress's own updates were turned off while the hold lasts"),
+            ("turned_on", "WordPress's own updates were turned on again, because the hold has ended"),
+            ("still_on", "WordPress's own updates could not be turned off"),
+        )
+        if told.get(key)
+    ]
+    if told.get("error"):
+        words.append(f"WordPress's own updates could not be looked at: {told['error']}")
+    return words
 
 
 def _broken(run: RunEntry) -> Story | None:

@@ -12,7 +12,7 @@ from .baseline import signed_in
 from .database import Database
 from .packages import Change, PackageError
 from .probes import run_probes
-from .release_choice import Terms, choose
+from .release_choice import Terms, as_hold, choose, lasting
 from .site import Site
 from .staging import Staging
 from .task import Stop
@@ -152,7 +152,13 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database)
         site,
         run,
         "staged",
-        {"delivered": [change.stored() for change in delivered], "touched": touched["inside"], "tables": tables},
+        {
+            "delivered": [change.stored() for change in delivered],
+            "touched": touched["inside"],
+            "tables": tables,
+            # What WordPress's own updates must not bring either.
+            "held": [*lasting(terms.holds, terms.today), *map(as_hold, held)],
+        },
     )
     return {
         "offers": [

@@ -58,6 +58,11 @@ def lasting(holds: Sequence[Mapping[str, Any]], today: date) -> list[Mapping[str
     return [hold for hold in holds if not hold.get("until") or date.fromisoformat(str(hold["until"])) >= today]
 
 
+def as_hold(change: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hold of a change, from its evidence."""
+    return {"kind": str(change["kind"]), "slug": str(change["slug"]), "version": str(change["to"])}
+
+
 def choose(offers: list[dict[str, Any]], terms: Terms) -> tuple[list[Change], list[dict[str, Any]]]:
     """Split what is on offer into the changes that the contract takes and those it does not, each with its reason."""
     taken: list[Change] = []

@@ -6,9 +6,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from . import baseline, promotion, rehearsal, run_state, staging, way_back
+from . import auto_updates, baseline, promotion, rehearsal, run_state, staging, way_back
 from .own_way_back import BEGUN
-from .release_choice import Terms
+from .release_choice import Terms, as_hold
 from .site import Site
 from .task import Asked, Stop
 
@@ -37,8 +37,10 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     """Give production what staging tested, in one exchange, and put it back when that is not healthy."""
     if asked.check_mode:
         return _would(site, run)
-    if not run_state.load(site, run, "staged").get("delivered"):
-        return {"outcome": "nothing-to-do", "evidence": {"delivered": []}}
+    staged = run_state.load(site, run, "staged")
+    if not staged.get("delivered"):
+        told = auto_updates.settle(site, run, staged["held"]) if "held" in staged else {}
+        return {"outcome": "nothing-to-do", "evidence": {"delivered": [], **told}}
     journal = run_state.load(site, run, "promotion")
     # Ansible asks again when the connection broke before it had heard the answer: the second one is told the same.
     if journal.get("state") == "confirmed":
@@ -48,7 +50,15 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         # Whatever ended it: a second try would not be what anybody asked for.
         evidence = way_back.recover(opened)
         raise Stop("put-back", f"This promotion was put back: {'; '.join(evidence['broken'])[:300]}", evidence)
-    evidence = promotion.promote(opened, asked.options["deadline"])
+    held = staged.get("held", [])
+    try:
+        evidence = promotion.promote(opened, asked.options["deadline"])
+    except Stop as stop:
+        # What production did not bear will be held, and WordPress must not bring it back before the next run.
+        broke = [as_hold(each) for each in staged["delivered"]] if stop.outcome == "put-back" else []
+        stop.evidence.update(auto_updates.settle(site, run, [*held, *broke]))
+        raise
+    evidence.update(auto_updates.settle(site, run, held))
     return {"evidence": evidence, "diff": {"before": evidence["before"], "after": evidence["after"]}}
 
 
