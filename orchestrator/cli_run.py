@@ -25,6 +25,7 @@ from orchestrator.plan.plan import (
     Duty,
     FirstSeen,
     Plan,
+    Released,
     SiteRun,
     choose_duty,
     choose_sites,
@@ -107,18 +108,16 @@ def planned(
     names = choose_sites(client.contract, sites)
     now = settings.clock()
     ids = {name: settings.new_id(now) for name in names}
-    holds, first_seen = _remembered(settings, client.id, names)
     return make_plan(
         client.contract,
         client.digest,
         made=now,
         duty=chosen,
         ids=ids,
-        holds=holds,
         point=point,
         part=part,
         to=to,
-        first_seen=first_seen,
+        **_remembered(settings, client.id, names),
     )
 
 
@@ -142,15 +141,13 @@ def planned_before(settings: Settings, file: Path) -> tuple[Client, Plan]:
     points = {point for run, point, _ in asked.runs.values() if point != run}
     if len(duties) != 1 or Duty.RESTORE in duties or points:
         raise Refused("a plan file is for one duty, and a restore is asked for by name; nothing was touched.", again)
-    holds, first_seen = _remembered(settings, client.id, tuple(asked.runs))
     plan = make_plan(
         client.contract,
         client.digest,
         made=asked.made,
         duty=choose_duty(client.contract, duties.pop()),
         ids={site: run for site, (run, _, _) in asked.runs.items()},
-        holds=holds,
-        first_seen=first_seen,
+        **_remembered(settings, client.id, tuple(asked.runs)),
     )
     if not same_plan(written, plan_json(plan, client.contract)):
         raise Refused(
@@ -261,18 +258,24 @@ def _interruptible(watch: Progress | Silence) -> Iterator[Callable[[], bool]]:
             signal.signal(each, handler)
 
 
-def _remembered(
-    settings: Settings, client: str, sites: Sequence[str]
-) -> tuple[Mapping[str, tuple[Hold, ...]], tuple[FirstSeen, ...]]:
-    """Return what the ledger holds for each site, and which releases it has seen on offer; nothing, when there is none."""
+def _remembered(settings: Settings, client: str, sites: Sequence[str]) -> dict[str, Any]:
+    """Return what make_plan wants of the ledger: holds, those let go, releases seen on offer; less, when there is none."""
     ledger = peek(settings.ledger)
     if ledger is None:
-        return {}, ()
+        return {"holds": {}}
     try:
         seen = ledger.releases(client, since=settings.clock() - timedelta(days=FORGOTTEN_AFTER_DAYS))
-        return _holds(ledger, client, sites), tuple(
-            FirstSeen(each.kind, each.slug, each.version, each.first.date()) for each in seen
-        )
+        return {
+            "holds": _holds(ledger, client, sites),
+            "first_seen": tuple(FirstSeen(each.kind, each.slug, each.version, each.first.date()) for each in seen),
+            "released": {
+                site: tuple(
+                    Released(each.kind, each.slug, each.version, each.sha256)
+                    for each in ledger.released_holds(client, site)
+                )
+                for site in sites
+            },
+        }
     finally:
         ledger.close()
 

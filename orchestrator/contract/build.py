@@ -149,4 +149,5 @@ def _update(data: Checked) -> UpdateDuty:
         holds=tuple(_hold(hold) for hold in data.get("holds", ())),
         cool_down_days=int(data.get("cool_down_days", 0)),
         fast_lane=tuple(data.get("fast_lane", ())),
+        look_hold_at=data.get("look", {}).get("hold_at", UpdateDuty.look_hold_at),
     )

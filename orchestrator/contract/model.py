@@ -9,6 +9,7 @@ from typing import Literal
 Policy = Literal["all", "minor", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
 HoldKind = Literal["core", "plugin", "theme"]
+LookLevel = Literal["low", "high", "never"]
 Period = Literal["daily", "weekly", "monthly"]
 
 
@@ -184,6 +185,7 @@ class UpdateDuty:
     holds: tuple[Hold, ...]
     cool_down_days: int = 0
     fast_lane: tuple[str, ...] = ()
+    look_hold_at: LookLevel = "high"
 
 
 @dataclass(frozen=True)

@@ -382,6 +382,17 @@ def _update() -> Schema:
                 0,
                 500,
             ),
+            "look": _mapping(
+                "The look at what is new in a release, before it is tried: docs/updates.md says what is looked for.",
+                {
+                    "hold_at": _choice(
+                        "From which findings on a release is held until a person lets it go. Without it: high.",
+                        "high",
+                        "low",
+                        "never",
+                    )
+                },
+            ),
             "holds": _list("Releases that these sites do not get.", _hold(), 0, 200),
         },
     )

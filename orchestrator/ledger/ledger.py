@@ -209,6 +209,13 @@ class Ledger(Proofs, Releases):
         with Session(self.engine) as session:
             return tuple(_hold(row) for row in session.scalars(query.order_by(tables.Hold.id)))
 
+    def released_holds(self, client: str, site: str) -> tuple[HoldEntry, ...]:
+        """Return what was held and a person has let go."""
+        query = select(tables.Hold).where(tables.Hold.client == client, tables.Hold.site == site)
+        with Session(self.engine) as session:
+            rows = session.scalars(query.where(tables.Hold.released.is_not(None)).order_by(tables.Hold.id))
+            return tuple(_hold(row) for row in rows)
+
     def open_incident(self, incident: IncidentEntry) -> bool:
         """Open an incident, unless one about the same is open for the site already; returns whether it is new."""
         query = _open_incidents(incident.client, incident.site, incident.about)

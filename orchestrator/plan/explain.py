@@ -14,7 +14,9 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "site": ("client.id", "sites.*.cms", "sites.*.url", "sites.*.places"),
     "probes": ("sites.*.functions", "sites.*.cms"),
     "store": ("store", "client.id"),
-    "policy": tuple(f"scope.update.{key}" for key in ("core", "plugins", "themes", "cool_down_days", "fast_lane")),
+    "policy": tuple(
+        f"scope.update.{key}" for key in ("core", "plugins", "themes", "cool_down_days", "fast_lane", "look")
+    ),
     "holds": ("scope.update.holds",),
 }
 

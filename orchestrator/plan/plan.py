@@ -21,6 +21,7 @@ ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 # What a host reports as held is handed back to Ansible later on: nothing that could be anything but a name goes there.
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 KINDS = ("core", "plugin", "theme")
 WHOLE = Part()
 
@@ -59,6 +60,16 @@ class FirstSeen:
     slug: str
     version: str
     day: date
+
+
+@dataclass(frozen=True)
+class Released:
+    """A release that was held and that a person has let go: these bytes and no others."""
+
+    kind: str
+    slug: str
+    version: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -151,10 +162,11 @@ def make_plan(
     part: Part = WHOLE,
     to: str = "",
     first_seen: Sequence[FirstSeen] = (),
+    released: Mapping[str, Sequence[Released]] | None = None,
 ) -> Plan:
     """Plan one run for each site in `ids` (site → run id). The restore point of a run is named like the run.
 
-    `first_seen` is what the ledger knows of releases; an update with a cool-down is told. `to` is another host than production's. `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
+    `first_seen` is what the ledger knows of releases; an update with a cool-down is told. `released` are, for each site, the holds that a person let go. `to` is another host than production's. `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
     """
     runs = []
     for name, run in ids.items():
@@ -174,6 +186,7 @@ def make_plan(
                     **_run_variables(run, point or run, duty, holds.get(name, ())),
                     **part.variables(),
                     **_first_seen(contract, duty, first_seen),
+                    **_released(duty, (released or {}).get(name, ())),
                     **({"upkeep_site": name, "upkeep_to": to} if to else {}),
                 },
             )
@@ -225,9 +238,20 @@ def same_plan(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return _without_holds(one) == _without_holds(other)
 
 
-def passable(release: Hold | FirstSeen) -> bool:
+def passable(release: Hold | FirstSeen | Released) -> bool:
     """Tell whether a release may be handed to Ansible: a host reported it, and a host is not to be believed blindly."""
     return release.kind in KINDS and bool(SLUG.fullmatch(release.slug)) and bool(VERSION.fullmatch(release.version))
+
+
+def _released(duty: Duty, released: Sequence[Released]) -> dict[str, Any]:
+    passed = [each for each in released if passable(each) and SHA256.fullmatch(each.sha256)]
+    if duty is not Duty.UPDATE or not passed:
+        return {}
+    return {
+        "upkeep_released": [
+            {"kind": each.kind, "slug": each.slug, "version": each.version, "sha256": each.sha256} for each in passed
+        ]
+    }
 
 
 def _first_seen(contract: Contract, duty: Duty, first_seen: Sequence[FirstSeen]) -> dict[str, Any]:
@@ -328,7 +352,7 @@ def _run_json(run: SiteRun, contract: Contract, window: Window | None) -> dict[s
 def _without_holds(plan: Mapping[str, Any]) -> dict[str, Any]:
     runs = []
     for run in plan.get("runs", ()):
-        known = ("upkeep_holds", "upkeep_first_seen")
+        known = ("upkeep_holds", "upkeep_first_seen", "upkeep_released")
         variables = {key: value for key, value in run.get("run_variables", {}).items() if key not in known}
         runs.append({**run, "run_variables": variables})
     return {**plan, "runs": runs}

@@ -90,6 +90,7 @@ def _policies(update: UpdateDuty | None) -> dict[str, Json]:
         "themes": _slugs(update.themes),
         "cool_down_days": update.cool_down_days,
         "fast_lane": list(update.fast_lane),
+        "hold_at": update.look_hold_at,
     }
 
 

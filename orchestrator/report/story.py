@@ -83,6 +83,7 @@ def run_story(run: RunEntry) -> Story:
         "held": _releases(rehearse.get("held")),
         "skipped": _releases(rehearse.get("skipped")),
         "auto_updates": _auto_updates(promote),
+        "looked_at": _looked_at(rehearse),
         "client_duties": [
             f"{each.get('kind')} {each.get('slug')} {each.get('to')}: {each.get('reason')}"
             for each in map(_mapping, _list(rehearse.get("skipped")))
@@ -199,6 +200,23 @@ def missed(promised: Mapping[str, Any], evidence: Mapping[str, Any]) -> tuple[st
         if hours is not None and seconds is not None and seconds > hours * 3600:
             found.append(f"{words} {seconds / 3600:.1f} hours, and {hours} are promised")
     return tuple(found)
+
+
+def _looked_at(rehearse: Mapping[str, Any]) -> list[Story]:
+    """Tell of each release what the look into its package found new."""
+    return [
+        {
+            "kind": looked.get("kind"),
+            "slug": looked.get("slug"),
+            "to": looked.get("to"),
+            "level": looked.get("level"),
+            "findings": [
+                f"{finding.get('what')}: {finding.get('where')}"
+                for finding in map(_mapping, _list(looked.get("findings")))
+            ],
+        }
+        for looked in map(_mapping, _list(rehearse.get("looked_at")))
+    ]
 
 
 def _auto_updates(promote: Mapping[str, Any]) -> list[str]:

@@ -19,13 +19,15 @@ CLIENT_DUTY = "client"
 class Terms:
     """What decides besides the offers: the contract's policy and holds, the ledger's, and what day it is by UTC.
 
-    `first_seen` says since which day a release has been on offer, as far as the ledger knows.
+    `first_seen` says since which day a release has been on offer, as far as the ledger knows; `released` are the holds that
+    a person has let go, each with the SHA-256 of what was held.
     """
 
     policy: Mapping[str, Any]
     holds: Sequence[Mapping[str, Any]]
     today: date
     first_seen: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    released: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def held(self, change: Change) -> str:
         """Return the reason why this very release is held, or ""."""
@@ -39,6 +41,11 @@ class Terms:
             if not only and change.to == hold.get("version"):
                 return f"{hold.get('reason') or 'held'}{until}"
         return ""
+
+    def cleared(self, change: Change) -> bool:
+        """Whether a person has let these very bytes go after they were held."""
+        this = (change.kind, change.slug, change.to, change.sha256)
+        return any((each["kind"], each["slug"], each["version"], each["sha256"]) == this for each in self.released)
 
     def waits(self, change: Change) -> str:
         """Return until when a release that is too young waits, said as a reason, or ""."""

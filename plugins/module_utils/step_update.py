@@ -28,7 +28,7 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], before["verdict"]["probes"])
     options = asked.options
     today = datetime.now(timezone.utc).date()
-    terms = Terms(options["policy"], options["holds"], today, options["first_seen"])
+    terms = Terms(options["policy"], options["holds"], today, options["first_seen"], options["released"])
     evidence = rehearsal.rehearse(trial, run, terms, database)
     return {"evidence": evidence, "outcome": "done" if evidence["delivered"] else "nothing-to-do"}
 

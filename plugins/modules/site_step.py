@@ -64,7 +64,7 @@ options:
     type: bool
     default: true
   policy:
-    description: For V(rehearse), which releases the contract takes. Keys core, plugins, themes, cool_down_days, fast_lane.
+    description: For V(rehearse), which releases the contract takes. Keys core, plugins, themes, cool_down_days, fast_lane, hold_at.
     type: dict
   holds:
     description:
@@ -77,6 +77,11 @@ options:
     description:
       - For V(rehearse) with a cool-down, since which day each release has been on offer. What is not listed is seen today for
         the first time.
+    type: list
+    elements: dict
+    default: []
+  released:
+    description: For V(rehearse), releases that a person has looked at and let go, each with its sha256.
     type: list
     elements: dict
     default: []
@@ -264,6 +269,7 @@ HOLD = {
     "until": {"type": "str"},
     "reason": {"type": "str", "default": ""},
 }
+RELEASED = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "sha256")}
 FIRST_SEEN = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "day")}
 
 
@@ -287,6 +293,7 @@ def main() -> None:
                 "required_one_of": [["version", "only"]],
             },
             "first_seen": {"type": "list", "elements": "dict", "default": [], "options": FIRST_SEEN},
+            "released": {"type": "list", "elements": "dict", "default": [], "options": RELEASED},
             "point": {"type": "str"},
             "manifest": {"type": "dict"},
             "only": {"type": "str", "choices": list(CHOICES), "default": ALL},

@@ -17,7 +17,7 @@ def test_two_bad_together(site: Site) -> None:
     steps = site.run(*WHOLE)
 
     rehearsed = steps["rehearse"]
-    assert rehearsed.outcome == "done", rehearsed.message
+    assert rehearsed.outcome == "done", rehearsed.evidence
     assert len(rehearsed.held) == 1, rehearsed.held
     (held,) = rehearsed.held
     kept = {"lab-alpha": "lab-beta", "lab-beta": "lab-alpha"}[held]

@@ -157,6 +157,14 @@ def test_the_fast_lane_brings_nothing_that_is_held() -> None:
     assert (chosen, [one["reason"] for one in skipped]) == ([], ["held"])
 
 
+def test_a_person_lets_these_very_bytes_go_and_no_others() -> None:
+    let_go = {"kind": "plugin", "slug": "good", "version": "2.0", "sha256": "ab"}
+    terms = Terms(ALL, [], TODAY, released=[let_go])
+    assert terms.cleared(replace(PLUGIN, sha256="ab"))
+    assert not terms.cleared(replace(PLUGIN, sha256="cd"))
+    assert not terms.cleared(replace(PLUGIN, sha256="ab", to="2.1"))
+
+
 def test_a_missing_licence_is_a_duty_of_the_client() -> None:
     _, skipped = choose([offer(package=""), offer(slug="other")], ALL_TERMS)
     assert [(one["slug"], one["from"], one["duty_of"]) for one in skipped] == [("good", "1.0", "client")]

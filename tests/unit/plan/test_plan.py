@@ -15,6 +15,7 @@ from orchestrator.plan.plan import (
     Duty,
     FirstSeen,
     Plan,
+    Released,
     choose_duty,
     choose_sites,
     make_plan,
@@ -79,6 +80,17 @@ def test_an_update_with_a_cool_down_is_told_since_when_releases_have_been_on_off
     # What the ledger has learned since does not make a written plan another one.
     grown = make_plan(waits, "d", made=MADE, duty=Duty.UPDATE, ids={"shop": ID}, holds={}, point="newest")
     assert same_plan(told(waits), plan_json(grown, waits))
+
+
+def test_what_a_person_has_let_go_is_told_with_its_checksum() -> None:
+    good = Released("plugin", "good", "2.0", "a" * 64)
+    odd = (Released("plugin", "good", "2.0", ""), Released("plugin", "{{ x }}", "2.0", "a" * 64))
+    plan = make_plan(
+        CONTRACT, "d", made=MADE, duty=Duty.UPDATE, ids={"shop": ID}, holds={}, released={"shop": (good, *odd)}
+    )
+    assert plan.runs[0].variables["upkeep_released"] == [
+        {"kind": "plugin", "slug": "good", "version": "2.0", "sha256": "a" * 64}
+    ]
 
 
 def test_a_restore_uses_the_point_that_is_asked_for_and_does_not_ask_for_a_healthy_site() -> None:

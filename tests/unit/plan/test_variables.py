@@ -58,6 +58,7 @@ def test_the_sample_gives_these_variables():
             "themes": "all",
             "cool_down_days": 0,
             "fast_lane": ["wordpress"],
+            "hold_at": "high",
         },
         "cms_update_holds": [],
     }
@@ -102,6 +103,7 @@ def test_a_list_of_plugins_and_a_hold_arrive():
         "themes": "none",
         "cool_down_days": 0,
         "fast_lane": [],
+        "hold_at": "high",
     }
     assert variables["cms_update_holds"] == [hold]
 
