@@ -30,9 +30,10 @@ from orchestrator.cli_options import (
 )
 from orchestrator.cli_run import Settings
 from orchestrator.complaint import complain, complain_json, help_for, write_crash
-from orchestrator.contract.load import CONTRACT_FILE, find_client
+from orchestrator.contract.load import CONTRACT_FILE, expired_holds, find_client, load_contract
 from orchestrator.contract.load import check as find_mistakes
 from orchestrator.contract.schema import schema_text
+from orchestrator.contract.suggest import printable
 from orchestrator.errors import ContractInvalid, UpkeepError, Usage
 from orchestrator.plan.explain import explain as explain_contract
 from orchestrator.plan.plan import Duty, plan_json
@@ -139,11 +140,15 @@ def check(
     if mistakes := find_mistakes(paths):
         raise ContractInvalid(tuple(mistakes))
     names = [path.parent.name for path in paths]
-    _say(
-        settings,
-        {"clients": names, "mistakes": []},
-        lambda: settings.console.print(f"No mistake in {', '.join(names)}."),
-    )
+    today = settings.clock().date()
+    over = [f"{path.parent.name}: {said}" for path in paths for said in expired_holds(load_contract(path), today)]
+
+    def show() -> None:
+        settings.console.print(f"No mistake in {', '.join(names)}.")
+        for each in over:
+            settings.console.print(f"Warning: {printable(each)}", soft_wrap=True, markup=False)
+
+    _say(settings, {"clients": names, "mistakes": [], "warnings": over}, show)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,7 +23,9 @@ from orchestrator.plan.part import Part
 from orchestrator.plan.plan import (
     WHOLE,
     Duty,
+    FirstSeen,
     Plan,
+    Released,
     SiteRun,
     choose_duty,
     choose_sites,
@@ -37,6 +39,9 @@ from orchestrator.results import Answer, exit_code, refused_answer, run_answer
 from orchestrator.run.ansible import Project
 from orchestrator.run.runs import Desk, Result, begin, process_name, resume, sweep
 from orchestrator.screen import Progress, Silence, show_run
+
+# A release that nobody has seen on offer for so long begins its cool-down anew when it comes back.
+FORGOTTEN_AFTER_DAYS = 400
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,16 @@ def planned(
     names = choose_sites(client.contract, sites)
     now = settings.clock()
     ids = {name: settings.new_id(now) for name in names}
-    ledger = peek(settings.ledger)
-    try:
-        holds = _holds(ledger, client.id, names)
-    finally:
-        if ledger is not None:
-            ledger.close()
     return make_plan(
-        client.contract, client.digest, made=now, duty=chosen, ids=ids, holds=holds, point=point, part=part, to=to
+        client.contract,
+        client.digest,
+        made=now,
+        duty=chosen,
+        ids=ids,
+        point=point,
+        part=part,
+        to=to,
+        **_remembered(settings, client.id, names),
     )
 
 
@@ -134,19 +141,13 @@ def planned_before(settings: Settings, file: Path) -> tuple[Client, Plan]:
     points = {point for run, point, _ in asked.runs.values() if point != run}
     if len(duties) != 1 or Duty.RESTORE in duties or points:
         raise Refused("a plan file is for one duty, and a restore is asked for by name; nothing was touched.", again)
-    ledger = peek(settings.ledger)
-    try:
-        holds = _holds(ledger, client.id, tuple(asked.runs))
-    finally:
-        if ledger is not None:
-            ledger.close()
     plan = make_plan(
         client.contract,
         client.digest,
         made=asked.made,
         duty=choose_duty(client.contract, duties.pop()),
         ids={site: run for site, (run, _, _) in asked.runs.items()},
-        holds=holds,
+        **_remembered(settings, client.id, tuple(asked.runs)),
     )
     if not same_plan(written, plan_json(plan, client.contract)):
         raise Refused(
@@ -257,9 +258,29 @@ def _interruptible(watch: Progress | Silence) -> Iterator[Callable[[], bool]]:
             signal.signal(each, handler)
 
 
-def _holds(ledger: Ledger | None, client: str, sites: Sequence[str]) -> Mapping[str, tuple[Hold, ...]]:
+def _remembered(settings: Settings, client: str, sites: Sequence[str]) -> dict[str, Any]:
+    """Return what make_plan wants of the ledger: holds, those let go, releases seen on offer; less, when there is none."""
+    ledger = peek(settings.ledger)
     if ledger is None:
-        return {}
+        return {"holds": {}}
+    try:
+        seen = ledger.releases(client, since=settings.clock() - timedelta(days=FORGOTTEN_AFTER_DAYS))
+        return {
+            "holds": _holds(ledger, client, sites),
+            "first_seen": tuple(FirstSeen(each.kind, each.slug, each.version, each.first.date()) for each in seen),
+            "released": {
+                site: tuple(
+                    Released(each.kind, each.slug, each.version, each.sha256)
+                    for each in ledger.released_holds(client, site)
+                )
+                for site in sites
+            },
+        }
+    finally:
+        ledger.close()
+
+
+def _holds(ledger: Ledger, client: str, sites: Sequence[str]) -> Mapping[str, tuple[Hold, ...]]:
     kinds: dict[str, Any] = {each: each for each in ("core", "plugin", "theme")}
     return {
         site: tuple(

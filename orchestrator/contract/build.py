@@ -31,8 +31,9 @@ from orchestrator.contract.model import (
     Verify,
     Window,
 )
-from orchestrator.contract.schema import LATER_DUTIES, WEEK
+from orchestrator.contract.schema import LATER_DUTIES
 from orchestrator.contract.schema_function import DEFAULT_PATHS
+from orchestrator.contract.schema_update import WEEK
 
 # Data has no types after the schema has looked at it; this is the one module that may say Any about a contract.
 Checked = dict[str, Any]
@@ -135,7 +136,14 @@ def _step(data: Checked) -> Step:
 def _policy(value: str | list[str]) -> Policy:
     if isinstance(value, list):
         return tuple(value)
+    if value == "minor":
+        return "minor"
     return "all" if value == "all" else "none"
+
+
+def _hold(data: Checked) -> Hold:
+    until = date.fromisoformat(data["until"]) if "until" in data else None
+    return Hold(data["kind"], data["slug"], data.get("version", ""), data["reason"], data.get("only", ""), until)
 
 
 def _scope(data: Checked) -> Scope:
@@ -169,7 +177,10 @@ def _update(data: Checked) -> UpdateDuty:
         core=data["core"],
         plugins=_policy(data["plugins"]),
         themes=_policy(data["themes"]),
-        holds=tuple(Hold(**hold) for hold in data.get("holds", ())),
+        holds=tuple(_hold(hold) for hold in data.get("holds", ())),
+        cool_down_days=int(data.get("cool_down_days", 0)),
+        fast_lane=tuple(data.get("fast_lane", ())),
+        look_hold_at=data.get("look", {}).get("hold_at", UpdateDuty.look_hold_at),
         wait_minutes=int(data.get("background", {}).get("wait_minutes", UpdateDuty.wait_minutes)),
         soak_minutes=int(data.get("soak_minutes", UpdateDuty.soak_minutes)),
     )

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,6 +97,17 @@ def check(paths: Iterable[Path]) -> list[Mistake]:
         except ContractInvalid as error:
             mistakes.extend(error.mistakes)
     return mistakes
+
+
+def expired_holds(contract: Contract, today: date) -> tuple[str, ...]:
+    """Name the holds whose last day is over: they count no more, and whoever wrote them may want another day."""
+    update = contract.scope.update
+    return tuple(
+        f"the hold of {hold.kind} {hold.slug} {f'(only {hold.only})' if hold.only else hold.version} ended on "
+        f"{hold.until} and counts no more. Take it out, or give it another day."
+        for hold in (update.holds if update else ())
+        if hold.until is not None and hold.until < today
+    )
 
 
 def contract_digest(path: Path) -> str:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Literal
 
-Policy = Literal["all", "none"] | tuple[str, ...]
+Policy = Literal["all", "minor", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
 HoldKind = Literal["core", "plugin", "theme"]
 FunctionKind = Literal["page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "steps"]
+LookLevel = Literal["low", "high", "never"]
 Period = Literal["daily", "weekly", "monthly"]
 
 
@@ -168,12 +169,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Hold:
-    """A release that this client's sites do not get, with the reason."""
+    """A release that this client's sites do not get, with the reason.
+
+    With `only`, all releases but that one are held, and `version` is empty. After `until` the hold counts no more.
+    """
 
     kind: HoldKind
     slug: str
     version: str
     reason: str
+    only: str = ""
+    until: date | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,9 @@ class UpdateDuty:
     wait_minutes: int = 2
     # After so many minutes the site is probed again; 0: it is not.
     soak_minutes: int = 0
+    cool_down_days: int = 0
+    fast_lane: tuple[str, ...] = ()
+    look_hold_at: LookLevel = "high"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 
 from orchestrator.contract.schema_function import function_schema
-from orchestrator.contract.schema_words import Schema
+from orchestrator.contract.schema_update import update_schema
+from orchestrator.contract.schema_words import Schema, day
 from orchestrator.contract.schema_words import choice as _choice
 from orchestrator.contract.schema_words import listed as _list
 from orchestrator.contract.schema_words import mapping as _mapping
@@ -35,37 +36,9 @@ LATER_DUTIES = {
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 NAME_ALLOWED = "small letters, digits and hyphens, at most 63, beginning with a letter or digit"
-SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-SLUG_ALLOWED = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
 ABSOLUTE = r"^/[A-Za-z0-9._@+/-]{1,250}$"
 ABSOLUTE_ALLOWED = "an absolute path of letters, digits and . _ @ + - /"
 PERIOD_DAYS = {"daily": 1, "weekly": 7, "monthly": 31}
-WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-def _day(description: str, example: str) -> Schema:
-    return _word(description, example, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", allowed="a date such as 2026-02-01")
-
-
-def _clock(description: str, example: str) -> Schema:
-    return _word(
-        description,
-        example,
-        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
-        allowed='a time of day such as "02:00", from "00:00" to "23:59"',
-    )
-
-
-def _policy(kind: str) -> Schema:
-    description = f"Which {kind} are updated: all, none, or a list of slugs."
-    slug = _word(f"The slug of one of the {kind}.", "newspack-blocks", pattern=SLUG, allowed=SLUG_ALLOWED)
-    return {
-        "description": description,
-        "examples": ["all", ["newspack-blocks"]],
-        "if": {"type": "array"},
-        "then": {"type": "array", "items": slug, "minItems": 1, "maxItems": 500},
-        "else": {"enum": ["all", "none"], "x-or": "a list of slugs"},
-    }
 
 
 def _client() -> Schema:
@@ -97,9 +70,9 @@ def _agreement() -> Schema:
                 pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$",
                 allowed="letters, digits, '.', '_', '/' and '-', at most 64, beginning with a letter or digit",
             ),
-            "signed": _day("The day of the signatures.", "2026-01-15"),
-            "begins": _day("The first day of the promise.", "2026-02-01"),
-            "ends": _day("The last day of the promise.", "2027-01-31"),
+            "signed": day("The day of the signatures.", "2026-01-15"),
+            "begins": day("The first day of the promise.", "2026-02-01"),
+            "ends": day("The last day of the promise.", "2027-01-31"),
             "time_zone": _text("The IANA time zone by which dates, windows and reports are read.", "Europe/Berlin"),
         },
     )
@@ -252,58 +225,6 @@ def _site() -> Schema:
     )
 
 
-def _hold() -> Schema:
-    return _mapping(
-        "A release that these sites do not get.",
-        {
-            "kind": _choice("What kind of thing is held.", "core", "plugin", "theme"),
-            "slug": _word("Its slug; for core: wordpress.", "newspack-blocks", pattern=SLUG, allowed=SLUG_ALLOWED),
-            "version": _word(
-                "The version, in quotes.",
-                "4.33.0",
-                pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$",
-                allowed='a version such as "6.5.5", in quotes',
-            ),
-            "reason": _text("Why.", "breaks the booking form", longest=500),
-        },
-    )
-
-
-def _update() -> Schema:
-    days = {"description": "A day of the week.", "examples": ["mon"], "enum": list(WEEK)}
-    window = _mapping(
-        "When production may be touched, by the agreement's time zone.",
-        {
-            "days": _list("The days on which the window opens.", days, 1, 7),
-            "from": _clock("When it opens.", "02:00"),
-            "to": _clock("When it closes. Earlier than `from`: on the next day.", "05:00"),
-        },
-    )
-    background = _mapping(
-        "What plugins migrate after an update, by cron. Without it: awaited for 2 minutes.",
-        {
-            "wait_minutes": _number(
-                "For so many minutes it is awaited; what is not done then makes the run degraded.", 2, 0, 60
-            )
-        },
-    )
-    soak = _number("After so many minutes the site is probed again. Without it, or with 0: it is not.", 5, 0, 60)
-    return _mapping(
-        "The promise to keep software up to date.",
-        {
-            "window": window,
-            "core": _choice("How far WordPress itself is updated.", "none", "minor", "major"),
-            "plugins": _policy("plugins"),
-            "themes": _policy("themes"),
-        },
-        {
-            "holds": _list("Releases that these sites do not get.", _hold(), 0, 200),
-            "background": background,
-            "soak_minutes": soak,
-        },
-    )
-
-
 def _backup() -> Schema:
     verify = _mapping(
         "How the restore points are verified. Without it: weekly, and all of the data within 30 days.",
@@ -337,7 +258,7 @@ def _scope() -> Schema:
         )
         for duty, description in LATER_DUTIES.items()
     }
-    scope = _mapping("The duties that were promised.", {}, {"backup": _backup(), "update": _update(), **later})
+    scope = _mapping("The duties that were promised.", {}, {"backup": _backup(), "update": update_schema(), **later})
     return {**scope, "minProperties": 1}
 
 

@@ -28,6 +28,10 @@ def word(description: str, *examples: str, pattern: str, allowed: str) -> Schema
     }
 
 
+def day(description: str, example: str) -> Schema:
+    return word(description, example, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", allowed="a date such as 2026-02-01")
+
+
 def choice(description: str, *words: str) -> Schema:
     return {"description": description, "examples": [words[0]], "enum": list(words)}
 

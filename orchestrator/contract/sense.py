@@ -230,9 +230,9 @@ def _update(view: View) -> Iterator[Finding]:
     begins, ends = view.text(*window, "from"), view.text(*window, "to")
     if begins is not None and begins == ends:
         yield Finding((*window, "to"), f"{quoted(ends)} is also when the window opens: it would never be open.")
-    for list_path in ((*window, "days"), (*update, "plugins"), (*update, "themes")):
+    for list_path in ((*window, "days"), (*update, "plugins"), (*update, "themes"), (*update, "fast_lane")):
         yield from _repeated(view, list_path)
-    for key in ("plugins", "themes"):
+    for key in ("plugins", "themes", "fast_lane"):
         for item in view.below(*update, key):
             yield from _dots(item, view.text(*item))
     yield from _holds(view, (*update, "holds"))
@@ -240,15 +240,34 @@ def _update(view: View) -> Iterator[Finding]:
 
 def _holds(view: View, holds: Path) -> Iterator[Finding]:
     seen: set[tuple[str | None, ...]] = set()
+    pinned: set[tuple[str | None, ...]] = set()
     for hold in view.below(*holds):
-        kind, slug, version = (view.text(*hold, key) for key in ("kind", "slug", "version"))
-        yield from _dots((*hold, "slug"), slug)
-        yield from _dots((*hold, "version"), version)
+        kind, slug, version, only = (view.text(*hold, key) for key in ("kind", "slug", "version", "only"))
+        for key, text in (("slug", slug), ("version", version), ("only", only)):
+            yield from _dots((*hold, key), text)
+        said = view.get(*hold)
+        if isinstance(said, dict) and ("version" in said) == ("only" in said):
+            yield Finding(hold, "a hold names either 'version', which is held, or 'only', which alone is not.")
+        until = view.text(*hold, "until")
+        if until is not None and not _on_a_calendar(until):
+            yield Finding((*hold, "until"), f"{quoted(until)} is on no calendar. Allowed: a date such as 2026-12-31.")
         if kind == "core" and slug is not None and slug != "wordpress":
             yield Finding((*hold, "slug"), f"{quoted(slug)} is not allowed: of kind core there is only 'wordpress'.")
         if None not in (kind, slug, version) and (kind, slug, version) in seen:
             yield Finding(hold, f"{quoted(slug)} {quoted(version)} is held twice.")
         seen.add((kind, slug, version))
+        if only is not None and (kind, slug) in pinned:
+            yield Finding(hold, f"{quoted(slug)} has another hold with 'only' already: no release would be left.")
+        if only is not None:
+            pinned.add((kind, slug))
+
+
+def _on_a_calendar(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _dots(path: Path, text: str | None) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from orchestrator.errors import Refused, Usage
 from orchestrator.ledger import tables
 from orchestrator.ledger.proofs import Proofs
+from orchestrator.ledger.releases import Releases
 from orchestrator.ledger.values import (
     ENDED,
     OPEN,
@@ -31,8 +32,8 @@ from orchestrator.ledger.values import (
 )
 
 # The newest migration, and all that came before it ("" is an empty database).
-HEAD = "0002"
-KNOWN = ("", "0001", HEAD)
+HEAD = "0003"
+KNOWN = ("", "0001", "0002", HEAD)
 # Outcomes of runs that left the site as they found it.
 UNTOUCHED = ("refused", "busy", "unhealthy")
 
@@ -106,7 +107,7 @@ def _plainly(url: str) -> Iterator[None]:
         raise Refused(f"the ledger {name} cannot be opened: {reason}; nothing was touched.", "upkeep status") from None
 
 
-class Ledger(Proofs):
+class Ledger(Proofs, Releases):
     """The memory of all runs."""
 
     def close(self) -> None:
@@ -207,6 +208,13 @@ class Ledger(Proofs):
             query = query.where(tables.Hold.site == site)
         with Session(self.engine) as session:
             return tuple(_hold(row) for row in session.scalars(query.order_by(tables.Hold.id)))
+
+    def released_holds(self, client: str, site: str) -> tuple[HoldEntry, ...]:
+        """Return what was held and a person has let go."""
+        query = select(tables.Hold).where(tables.Hold.client == client, tables.Hold.site == site)
+        with Session(self.engine) as session:
+            rows = session.scalars(query.where(tables.Hold.released.is_not(None)).order_by(tables.Hold.id))
+            return tuple(_hold(row) for row in rows)
 
     def open_incident(self, incident: IncidentEntry) -> bool:
         """Open an incident, unless one about the same is open for the site already; returns whether it is new."""

@@ -154,6 +154,19 @@ class Point(Base):
     __table_args__ = (Index(None, "client", "site", "taken"),)
 
 
+class Release(Base):
+    """A release that was on offer to a site of a client: when that was first seen, and when last."""
+
+    __tablename__ = "release"
+
+    client: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+
+
 class Verification(Base):
     """One look at a site's restore points in the store."""
 

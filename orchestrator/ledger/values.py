@@ -80,6 +80,17 @@ class HoldEntry:
     released: datetime | None = None
 
 
+@dataclass(frozen=True)
+class ReleaseEntry:
+    """A release, and when it was first and last seen on offer to one of a client's sites."""
+
+    kind: str
+    slug: str
+    version: str
+    first: datetime
+    last: datetime
+
+
 # What an incident is about: the site itself, its restore points in the store, or whether it can be recovered from them.
 # Each is closed by what has seen that well again.
 SITE, POINTS, DRILL = "site", "restore points", "drill"

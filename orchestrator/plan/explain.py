@@ -14,7 +14,9 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "site": ("client.id", "sites.*.cms", "sites.*.url", "sites.*.places"),
     "probes": ("sites.*.functions", "sites.*.cms"),
     "store": ("store", "client.id"),
-    "policy": ("scope.update.core", "scope.update.plugins", "scope.update.themes"),
+    "policy": tuple(
+        f"scope.update.{key}" for key in ("core", "plugins", "themes", "cool_down_days", "fast_lane", "look")
+    ),
     "holds": ("scope.update.holds",),
     "wait_minutes": ("scope.update.background",),
     "soak_minutes": ("scope.update.soak_minutes",),
@@ -147,6 +149,9 @@ def _update_words(contract: Contract) -> str:
         update.core, "all releases of WordPress"
     )
     parts = [core, _policy_words("plugins", update.plugins), _policy_words("themes", update.themes)]
+    if update.cool_down_days:
+        fast = f", {', '.join(update.fast_lane)} without waiting" if update.fast_lane else ""
+        parts.append(f"each release {update.cool_down_days} days after it was first seen{fast}")
     held = {0: "", 1: "; 1 release is held"}.get(len(update.holds), f"; {len(update.holds)} releases are held")
     return f"{', '.join(parts)}; {window_words(update.window)} ({contract.agreement.time_zone}){held}."
 
@@ -160,6 +165,8 @@ def _rehearse_words(contract: Contract) -> str:
 def _policy_words(kind: str, policy: Policy) -> str:
     if isinstance(policy, tuple):
         return f"the {kind} {', '.join(policy)}"
+    if policy == "minor":
+        return f"minor releases of {kind}"
     return f"{'all' if policy == 'all' else 'no'} {kind}"
 
 

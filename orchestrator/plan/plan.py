@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,7 @@ ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 # What a host reports as held is handed back to Ansible later on: nothing that could be anything but a name goes there.
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 KINDS = ("core", "plugin", "theme")
 WHOLE = Part()
 
@@ -52,6 +53,26 @@ BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
     Duty.SHOW: (("show", "release"),),
     Duty.UNSTAGE: (("unstage", "release"),),
 }
+
+
+@dataclass(frozen=True)
+class FirstSeen:
+    """The day on which a release was first seen on offer by one of the client's sites."""
+
+    kind: str
+    slug: str
+    version: str
+    day: date
+
+
+@dataclass(frozen=True)
+class Released:
+    """A release that was held and that a person has let go: these bytes and no others."""
+
+    kind: str
+    slug: str
+    version: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -144,10 +165,12 @@ def make_plan(
     point: str = "",
     part: Part = WHOLE,
     to: str = "",
+    first_seen: Sequence[FirstSeen] = (),
+    released: Mapping[str, Sequence[Released]] | None = None,
 ) -> Plan:
     """Plan one run for each site in `ids` (site → run id). The restore point of a run is named like the run.
 
-    `to` is another host than production's. `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
+    `first_seen` is what the ledger knows of releases; an update with a cool-down is told. `released` are, for each site, the holds that a person let go. `to` is another host than production's. `holds` are the ledger's, for each site; the contract's own reach the role by the other way, as the site's variables.
     """
     runs = []
     for name, run in ids.items():
@@ -166,6 +189,8 @@ def make_plan(
                 variables={
                     **_run_variables(run, point or run, duty, holds.get(name, ())),
                     **part.variables(),
+                    **_first_seen(contract, duty, first_seen),
+                    **_released(duty, (released or {}).get(name, ())),
                     **({"upkeep_site": name, "upkeep_to": to} if to else {}),
                 },
             )
@@ -217,9 +242,33 @@ def same_plan(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return _without_holds(one) == _without_holds(other)
 
 
-def passable(hold: Hold) -> bool:
-    """Tell whether a hold may be handed to Ansible: a host reported it, and a host is not to be believed blindly."""
-    return hold.kind in KINDS and bool(SLUG.fullmatch(hold.slug)) and bool(VERSION.fullmatch(hold.version))
+def passable(release: Hold | FirstSeen | Released) -> bool:
+    """Tell whether a release may be handed to Ansible: a host reported it, and a host is not to be believed blindly."""
+    return release.kind in KINDS and bool(SLUG.fullmatch(release.slug)) and bool(VERSION.fullmatch(release.version))
+
+
+def _released(duty: Duty, released: Sequence[Released]) -> dict[str, Any]:
+    passed = [each for each in released if passable(each) and SHA256.fullmatch(each.sha256)]
+    if duty is not Duty.UPDATE or not passed:
+        return {}
+    return {
+        "upkeep_released": [
+            {"kind": each.kind, "slug": each.slug, "version": each.version, "sha256": each.sha256} for each in passed
+        ]
+    }
+
+
+def _first_seen(contract: Contract, duty: Duty, first_seen: Sequence[FirstSeen]) -> dict[str, Any]:
+    update = contract.scope.update
+    if duty is not Duty.UPDATE or update is None or not update.cool_down_days or not first_seen:
+        return {}
+    return {
+        "upkeep_first_seen": [
+            {"kind": each.kind, "slug": each.slug, "version": each.version, "day": each.day.isoformat()}
+            for each in first_seen
+            if passable(each)
+        ]
+    }
 
 
 def _run_variables(run: str, point: str, duty: Duty, holds: Sequence[Hold]) -> dict[str, Any]:
@@ -247,9 +296,16 @@ def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:
         "core": update.core,
         "plugins": _policy(update.plugins),
         "themes": _policy(update.themes),
-        "holds": [{"kind": each.kind, "slug": each.slug, "version": each.version} for each in update.holds],
+        "cool_down_days": update.cool_down_days,
+        "fast_lane": list(update.fast_lane),
+        "holds": [_hold(each) for each in update.holds],
         "window": window_words(update.window),
     }
+
+
+def _hold(hold: Hold) -> dict[str, str]:
+    held = {"only": hold.only} if hold.only else {"version": hold.version}
+    return {"kind": hold.kind, "slug": hold.slug, **held, **({"until": f"{hold.until}"} if hold.until else {})}
 
 
 def _policy(policy: Policy) -> str | list[str]:
@@ -300,7 +356,8 @@ def _run_json(run: SiteRun, contract: Contract, window: Window | None) -> dict[s
 def _without_holds(plan: Mapping[str, Any]) -> dict[str, Any]:
     runs = []
     for run in plan.get("runs", ()):
-        variables = {key: value for key, value in run.get("run_variables", {}).items() if key != "upkeep_holds"}
+        known = ("upkeep_holds", "upkeep_first_seen", "upkeep_released")
+        variables = {key: value for key, value in run.get("run_variables", {}).items() if key not in known}
         runs.append({**run, "run_variables": variables})
     return {**plan, "runs": runs}
 

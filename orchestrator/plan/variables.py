@@ -117,7 +117,14 @@ def _policies(update: UpdateDuty | None) -> dict[str, Json]:
     # What was not promised is not touched: a playbook that is started by hand finds nothing that it may update.
     if update is None:
         return {"core": "none", "plugins": "none", "themes": "none"}
-    return {"core": update.core, "plugins": _slugs(update.plugins), "themes": _slugs(update.themes)}
+    return {
+        "core": update.core,
+        "plugins": _slugs(update.plugins),
+        "themes": _slugs(update.themes),
+        "cool_down_days": update.cool_down_days,
+        "fast_lane": list(update.fast_lane),
+        "hold_at": update.look_hold_at,
+    }
 
 
 def _minutes(update: UpdateDuty | None) -> dict[str, Json]:
@@ -132,6 +139,12 @@ def _slugs(policy: Policy) -> Json:
 
 def _holds(update: UpdateDuty | None) -> list[Json]:
     return [
-        {"kind": hold.kind, "slug": hold.slug, "version": hold.version, "reason": hold.reason}
+        {
+            "kind": hold.kind,
+            "slug": hold.slug,
+            "reason": hold.reason,
+            **({"only": hold.only} if hold.only else {"version": hold.version}),
+            **({"until": hold.until.isoformat()} if hold.until else {}),
+        }
         for hold in (update.holds if update else ())
     ]

@@ -27,6 +27,7 @@ def runs_report(contract: Contract, runs: Sequence[RunEntry], *, holds: Sequence
         "proofs": [],
         "runs": [run_story(run) for run in runs],
         "holds": [_hold(hold) for hold in holds],
+        "client_duties": _client_duties(runs),
         "incidents": [],
     }
 
@@ -77,6 +78,7 @@ def month_report(
         ),
         "runs": [run_story(run) for run in runs],
         "holds": [_hold(hold) for hold in holds],
+        "client_duties": _client_duties(runs),
         "incidents": [_incident(each) for each in known],
     }
 
@@ -161,6 +163,20 @@ def _update(update: UpdateDuty, runs: Sequence[RunEntry], holds: Sequence[HoldEn
         "done": f"{', '.join(words)}.",
         "verdict": verdict,
     }
+
+
+def _client_duties(runs: Sequence[RunEntry]) -> list[Report]:
+    """Tell what the client has to do, as each site's last look at the releases on offer found it."""
+    last: dict[str, RunEntry] = {}
+    for run in sorted(runs, key=lambda run: run.began):
+        looked = run.step("rehearse")
+        if looked is not None and looked.evidence:
+            last[run.site] = run
+    return [
+        {"site": site, "duty": duty, "seen": run.began.isoformat()}
+        for site, run in sorted(last.items())
+        for duty in run_story(run)["client_duties"]
+    ]
 
 
 def _summary(runs: Sequence[RunEntry]) -> Report:

@@ -95,6 +95,13 @@ def run_story(run: RunEntry) -> Story:
         "held": _releases(rehearse.get("held")),
         "degraded": [str(each) for each in _degraded(run)],
         "skipped": _releases(rehearse.get("skipped")),
+        "auto_updates": _auto_updates(promote),
+        "looked_at": _looked_at(rehearse),
+        "client_duties": [
+            f"{each.get('kind')} {each.get('slug')} {each.get('to')}: {each.get('reason')}"
+            for each in map(_mapping, _list(rehearse.get("skipped")))
+            if each.get("duty_of") == "client"
+        ],
         "drill": _drill(run),
         "frozen_seconds": _number(_last_value(run, "frozen_seconds")),
         "broken": broken,
@@ -223,6 +230,40 @@ def missed(promised: Mapping[str, Any], evidence: Mapping[str, Any]) -> tuple[st
         if hours is not None and seconds is not None and seconds > hours * 3600:
             found.append(f"{words} {seconds / 3600:.1f} hours, and {hours} are promised")
     return tuple(found)
+
+
+def _looked_at(rehearse: Mapping[str, Any]) -> list[Story]:
+    """Tell of each release what the look into its package found new."""
+    return [
+        {
+            "kind": looked.get("kind"),
+            "slug": looked.get("slug"),
+            "to": looked.get("to"),
+            "level": looked.get("level"),
+            "findings": [
+                f"{finding.get('what')}: {finding.get('where')}"
+                for finding in map(_mapping, _list(looked.get("findings")))
+            ],
+        }
+        for looked in map(_mapping, _list(rehearse.get("looked_at")))
+    ]
+
+
+def _auto_updates(promote: Mapping[str, Any]) -> list[str]:
+    """Say what was done about WordPress's own updates, which must not bring what is held."""
+    told = _mapping(promote.get("auto_updates"))
+    words = [
+        f"{said}: {', '.join(str(each) for each in _list(told.get(key)))}"
+        for key, said in (
+            ("turned_off", "WordPress's own updates were turned off while the hold lasts"),
+            ("turned_on", "WordPress's own updates were turned on again, because the hold has ended"),
+            ("still_on", "WordPress's own updates could not be turned off"),
+        )
+        if told.get(key)
+    ]
+    if told.get("error"):
+        words.append(f"WordPress's own updates could not be looked at: {told['error']}")
+    return words
 
 
 def _broken(run: RunEntry) -> Story | None:

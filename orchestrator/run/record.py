@@ -8,12 +8,14 @@ from typing import Any
 
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.values import DRILL, SITE, HoldEntry, IncidentEntry, PointEntry, StepEntry
-from orchestrator.plan.plan import SiteRun
+from orchestrator.plan.plan import FirstSeen, SiteRun, passable
 from orchestrator.plan.step import Ending, Outcome, Seen
 from orchestrator.report.story import missed
 from orchestrator.run.events import StepReport
 
 LONGEST_REASON = 500
+# More than any site has on offer at once; a host is not to fill the ledger.
+MOST_OFFERS = 1000
 
 
 class Recorder:
@@ -52,6 +54,7 @@ class Recorder:
                 # What has no name and no version cannot be recognised when it is on offer again.
                 if held.get("slug") and held.get("to"):
                     self._hold(held, ended)
+            self._releases(report, ended)
         elif seen.step == "promote" and seen.outcome in (Outcome.PUT_BACK, Outcome.NOT_PUT_BACK):
             if report.evidence.get("soak"):
                 self.incident((seen.message[:LONGEST_REASON],), ended)
@@ -98,6 +101,15 @@ class Recorder:
         reasons = verdict.get("reasons") or ["unhealthy"]
         for change in _dicts(report.evidence.get("delivered")):
             self._hold({**change, "reason": f"broke production, not staging: {reasons[0]}"}, ended)
+
+    def _releases(self, report: StepReport, seen: datetime) -> None:
+        """Remember what was on offer: a cool-down counts from the first time. Names that no release has are left out."""
+        named = [
+            FirstSeen(str(each.get("kind")), str(each.get("slug") or ""), str(each.get("to") or ""), seen.date())
+            for each in _dicts(report.evidence.get("offers"))[:MOST_OFFERS]
+        ]
+        offered = [(each.kind, each.slug, each.version) for each in named if passable(each)]
+        self._ledger.saw_releases(self._run.client, offered, seen)
 
     def _hold(self, held: Mapping[str, Any], since: datetime) -> None:
         self._ledger.add_hold(

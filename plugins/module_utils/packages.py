@@ -1,5 +1,5 @@
 # GPL-3.0-or-later
-"""Releases: which of those on offer this contract takes, and their packages, known by SHA-256."""
+"""Releases and their packages, known by SHA-256: fetched, looked into, compared with what is installed."""
 
 from __future__ import annotations
 
@@ -68,38 +68,6 @@ class Change:
     def stored(self) -> dict[str, Any]:
         """Return all fields, for the file that a run keeps between its steps."""
         return asdict(self)
-
-
-def choose(
-    offers: list[dict[str, Any]], policy: dict[str, Any], holds: list[dict[str, str]]
-) -> tuple[list[Change], list[dict[str, str]]]:
-    """Split what is on offer into the changes that the contract takes and those it does not, each with its reason."""
-    taken: list[Change] = []
-    skipped: list[dict[str, str]] = []
-    held = {(hold["kind"], hold["slug"], hold["version"]): hold.get("reason") or "held" for hold in holds}
-    cores = []
-    for offer in offers:
-        change = Change(
-            kind=str(offer["kind"]),
-            slug=str(offer["slug"]),
-            file=str(offer["file"]),
-            version=str(offer["from"]),
-            to=str(offer["to"]),
-            package=str(offer["package"]),
-        )
-        reason = _malformed(change) or _against(change, policy) or held.get((change.kind, change.slug, change.to), "")
-        if not reason and not change.package:
-            reason = "no package is offered: is there a licence for it?"
-        if reason:
-            skipped.append({"kind": change.kind, "slug": change.slug, "to": change.to, "reason": reason})
-        elif change.kind == "core":
-            cores.append(change)
-        else:
-            taken.append(change)
-    if cores:
-        newest = max(cores, key=lambda change: _ordered(change.to))
-        taken.insert(0, newest)
-    return taken, skipped
 
 
 def download(change: Change, folder: str, *, timeout: float = 300.0) -> Change:
@@ -211,37 +179,6 @@ class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         refuse_address(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _malformed(change: Change) -> str:
-    whole = SLUG.match(change.slug) and VERSION.match(change.to) and change.kind in ("core", "plugin", "theme")
-    if (
-        not whole
-        or (change.kind == "plugin" and not PLUGIN_FILE.match(change.file))
-        or ".." in change.file + change.slug
-    ):
-        return "its name or version is not one that a release has"
-    return ""
-
-
-def _against(change: Change, policy: dict[str, Any]) -> str:
-    if change.kind == "core":
-        level = policy["core"]
-        if level == "none":
-            return "the contract says core: none"
-        if level == "minor" and change.version.split(".")[:2] != change.to.split(".")[:2]:
-            return "the contract says core: minor, and this is another branch"
-        return ""
-    rule = policy[change.kind + "s"]
-    if rule == "none" or (isinstance(rule, list) and change.slug not in rule):
-        return f"the contract does not list it under {change.kind}s"
-    return ""
-
-
-def _ordered(version: str) -> list[tuple[int, str]]:
-    # The end counts for more than a word: 6.5 comes after 6.5-RC1.
-    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.\-+]", version)]
-    return [*parts, (0, "")]
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -7,13 +7,14 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import healthy_subset, packages, php_log, run_state, tree, wordpress
+from . import healthy_subset, packages, php_log, run_state, supply_chain, tree, wordpress
 from .baseline import signed_in
 from .database import Database
 from .packages import Change, PackageError
 from .probe_round import PATIENCE_SECONDS
 from .probe_steps import for_place
 from .probes import run_probes
+from .release_choice import Terms, as_hold, choose, lasting
 from .site import Site
 from .staging import Staging
 from .task import Stop
@@ -113,28 +114,14 @@ def probe_served(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[st
         )
 
 
-def rehearse(
-    rehearsal: Rehearsal, run: str, policy: dict[str, Any], holds: list[dict[str, str]], production: Database
-) -> dict[str, Any]:
+def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database) -> dict[str, Any]:
     """Find out what is on offer, try it, and store what production may get. Returns the evidence."""
     site, staging = rehearsal.site, rehearsal.staging
     answer = offers(staging)
-    changes, skipped = packages.choose(answer["offers"], policy, holds)
-    asked = set(answer["asked"])
-    ready: list[Change] = []
-    held: list[dict[str, Any]] = []
-    for change in changes:
-        try:
-            fetched = packages.download(change, os.path.join(site.run_folder(run), "packages"))
-        except PackageError as error:
-            skipped.append({"kind": change.kind, "slug": change.slug, "to": change.to, "reason": str(error)})
-            continue
-        asked.add(change.package.split("/")[2])
-        try:
-            packages.inspect(fetched)
-            ready.append(fetched)
-        except PackageError as error:
-            held.append({**fetched.evidence(), "reason": str(error)})
+    changes, skipped = choose(answer["offers"], terms)
+    fetched = _fetch(rehearsal, run, changes, terms)
+    ready, held = fetched.ready, fetched.held
+    skipped += fetched.skipped
     rounds, delivered = 0, []
     if ready:
         seen: dict[str, list[str]] = {}
@@ -162,7 +149,13 @@ def rehearse(
         site,
         run,
         "staged",
-        {"delivered": [change.stored() for change in delivered], "touched": touched["inside"], "tables": tables},
+        {
+            "delivered": [change.stored() for change in delivered],
+            "touched": touched["inside"],
+            "tables": tables,
+            # What WordPress's own updates must not bring either.
+            "held": [*lasting(terms.holds, terms.today), *map(as_hold, held)],
+        },
     )
     return {
         "offers": [
@@ -176,8 +169,47 @@ def rehearse(
         "files_touched": len(touched["inside"]),
         "outside": touched["outside"][:20],
         "verdict": rehearsal.verdict if delivered else {},
-        "asked": sorted(asked),
+        "looked_at": fetched.looked_at,
+        "asked": sorted({*answer["asked"], *fetched.asked}),
     }
+
+
+@dataclass
+class Fetched:
+    """What became of the packages: those that may be tried, and for each of the others the reason why not."""
+
+    ready: list[Change] = field(default_factory=list)
+    held: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    looked_at: list[dict[str, Any]] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+
+
+def _fetch(rehearsal: Rehearsal, run: str, changes: list[Change], terms: Terms) -> Fetched:
+    """Download the packages and look into them, before anything of them is unpacked."""
+    done = Fetched()
+    for change in changes:
+        try:
+            fetched = packages.download(change, os.path.join(rehearsal.site.run_folder(run), "packages"))
+        except PackageError as error:
+            left_out = {"kind": change.kind, "slug": change.slug, "from": change.version, "to": change.to}
+            done.skipped.append({**left_out, "reason": str(error)})
+            continue
+        done.asked.add(change.package.split("/")[2])
+        try:
+            packages.inspect(fetched)
+        except PackageError as error:
+            done.held.append({**fetched.evidence(), "reason": str(error)})
+            continue
+        findings = supply_chain.look(fetched, rehearsal.staging.base)
+        if findings:
+            done.looked_at.append(supply_chain.evidence(fetched, findings))
+        objection = supply_chain.objection(findings, str(terms.policy.get("hold_at") or supply_chain.HIGH))
+        if objection and not terms.cleared(fetched):
+            done.held.append({**fetched.evidence(), "reason": objection})
+        else:
+            done.ready.append(fetched)
+    return done
 
 
 def offers(staging: Staging) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
-from . import background, baseline, promotion, rehearsal, run_state, staging, way_back
+from . import auto_updates, background, baseline, promotion, rehearsal, run_state, staging, way_back
 from .own_way_back import BEGUN
+from .release_choice import Terms, as_hold
 from .site import Site
 from .task import Asked, Stop
 
@@ -26,7 +28,10 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     # An updated copy is judged beside the same copy before: production has another web server.
     old = run_state.load(site, run, "staging").get("probes") or before["verdict"]["probes"]
     trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], old)
-    evidence = rehearsal.rehearse(trial, run, asked.options["policy"], asked.options["holds"], database)
+    options = asked.options
+    today = datetime.now(timezone.utc).date()
+    terms = Terms(options["policy"], options["holds"], today, options["first_seen"], options["released"])
+    evidence = rehearsal.rehearse(trial, run, terms, database)
     return {"evidence": evidence, "outcome": "done" if evidence["delivered"] else "nothing-to-do"}
 
 
@@ -34,8 +39,10 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     """Give production what staging tested, in one exchange, and put it back when that is not healthy."""
     if asked.check_mode:
         return _would(site, run)
-    if not run_state.load(site, run, "staged").get("delivered"):
-        return {"outcome": "nothing-to-do", "evidence": {"delivered": []}}
+    staged = run_state.load(site, run, "staged")
+    if not staged.get("delivered"):
+        told = auto_updates.settle(site, run, staged["held"]) if "held" in staged else {}
+        return {"outcome": "nothing-to-do", "evidence": {"delivered": [], **told}}
     journal, minutes = run_state.load(site, run, "promotion"), asked.options["wait_minutes"]
     # Ansible asks again when the connection broke before it had heard the answer: the second one is told the same.
     if journal.get("state") == "confirmed":
@@ -46,11 +53,25 @@ def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         evidence = way_back.recover(opened)
         raise Stop("put-back", f"This promotion was put back: {'; '.join(evidence['broken'])[:300]}", evidence)
     before = background.before(opened, minutes)
-    evidence = promotion.promote(opened, asked.options["deadline"])
+    evidence = _promoted(asked, opened, staged)
     evidence.update(background.settled(opened, before, minutes))
     opened.note("confirmed", evidence=evidence)
     evidence.update(background.soaked(opened, asked.options["soak_minutes"], evidence))
     return {"evidence": evidence, "diff": {"before": evidence["before"], "after": evidence["after"]}}
+
+
+def _promoted(asked: Asked, opened: promotion.Promotion, staged: dict[str, Any]) -> dict[str, Any]:
+    """Promote, and keep WordPress's own updates from bringing what is held. Returns the evidence."""
+    held = staged.get("held", [])
+    try:
+        evidence = promotion.promote(opened, asked.options["deadline"])
+    except Stop as stop:
+        # What production did not bear will be held, and WordPress must not bring it back before the next run.
+        broke = [as_hold(each) for each in staged["delivered"]] if stop.outcome == "put-back" else []
+        stop.evidence.update(auto_updates.settle(opened.site, opened.run, [*held, *broke]))
+        raise
+    evidence.update(auto_updates.settle(opened.site, opened.run, held))
+    return evidence
 
 
 def back(asked: Asked, site: Site, run: str) -> dict[str, Any]:

@@ -239,6 +239,60 @@ case 'sign-out':
     WP_Session_Tokens::get_instance((int) $upkeep_request['user'])->destroy($upkeep_request['token']);
     $upkeep_answer['ok'] = true;
     break;
+case 'auto-updates':
+    // What WordPress updates by itself stands in its options: lists of plugins and themes, a word for each kind of core release.
+    $plugins = get_plugins();
+    $slug_of = fn($kind, $entry) => $kind === 'plugin' ? (dirname($entry) === '.' ? basename($entry, '.php') : dirname($entry)) : $entry;
+    $core = get_bloginfo('version');
+    $branch = fn($version) => implode('.', array_slice(explode('.', $version), 0, 2));
+    $installed = function ($kind, $slug) use ($plugins, $slug_of, $core) {
+        if ($kind === 'core') { return $core; }
+        if ($kind === 'theme') { return (string) wp_get_theme($slug)->get('Version'); }
+        foreach ($plugins as $file => $plugin) { if ($slug_of('plugin', $file) === $slug) { return $plugin['Version']; } }
+        return '';
+    };
+    $kept_out = [];
+    foreach ($upkeep_request['holds'] as $hold) {
+        $there = $installed($hold['kind'], $hold['slug']);
+        if ($there === '' || ($hold['only'] === '' && version_compare($there, $hold['version'], '>='))) { continue; }
+        $minor = $hold['only'] !== '' || $branch($core) === $branch($hold['version']);
+        if ($hold['kind'] !== 'core') { $kept_out["$hold[kind] $hold[slug]"] = true; continue; }
+        if ($minor) { $kept_out['core auto_update_core_minor'] = true; }
+        if (!$minor || $hold['only'] !== '') { $kept_out['core auto_update_core_major'] = true; }
+    }
+    $lists = ['plugin' => (array) get_site_option('auto_update_plugins', []), 'theme' => (array) get_site_option('auto_update_themes', [])];
+    $words = ['auto_update_core_minor' => ['enabled', 'disabled'], 'auto_update_core_major' => ['unset', 'unset']];
+    $before = $lists;
+    $ours = $off = $on = $still = [];
+    foreach ($upkeep_request['ours'] as $each) {
+        $unit = $each['kind'] === 'core' ? "core $each[entry]" : $each['kind'] . ' ' . $slug_of($each['kind'], $each['entry']);
+        if (isset($kept_out[$unit])) { $ours["$each[kind] $each[entry]"] = $each; continue; }
+        $on[] = $unit;
+        if ($each['kind'] === 'core') { update_site_option($each['entry'], 'enabled'); }
+        elseif (!in_array($each['entry'], $lists[$each['kind']], true)) { $lists[$each['kind']][] = $each['entry']; }
+    }
+    foreach ($lists as $kind => $entries) {
+        foreach ($entries as $entry) {
+            $unit = $kind . ' ' . $slug_of($kind, $entry);
+            if (!isset($kept_out[$unit])) { continue; }
+            $ours["$kind $entry"] = ['kind' => $kind, 'entry' => $entry];
+            $off[] = $unit;
+            $lists[$kind] = array_values(array_diff($lists[$kind], [$entry]));
+        }
+        if ($lists[$kind] !== $before[$kind]) { update_site_option("auto_update_{$kind}s", $lists[$kind]); }
+    }
+    foreach ($words as $option => [$default, $word]) {
+        if (!isset($kept_out["core $option"])) { continue; }
+        // A word in wp-config.php counts for more than the options.
+        if (defined('WP_AUTO_UPDATE_CORE') && WP_AUTO_UPDATE_CORE) { $still[] = "core $option: wp-config.php says WP_AUTO_UPDATE_CORE"; continue; }
+        if (get_site_option($option, $default) !== 'enabled') { continue; }
+        update_site_option($option, $word);
+        $ours["core $option"] = ['kind' => 'core', 'entry' => $option];
+        $off[] = "core $option";
+    }
+    $upkeep_answer += ['ours' => array_values($ours), 'turned_off' => $off, 'turned_on' => $on, 'still_on' => $still];
+    $upkeep_answer['ok'] = true;
+    break;
 default:
     $upkeep_answer['fatal'] = 'unknown command';
 }

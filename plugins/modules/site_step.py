@@ -64,10 +64,24 @@ options:
     type: bool
     default: true
   policy:
-    description: For V(rehearse), which releases the contract takes. Keys core, plugins and themes.
+    description: For V(rehearse), which releases the contract takes. Keys core, plugins, themes, cool_down_days, fast_lane, hold_at.
     type: dict
   holds:
-    description: For V(rehearse), releases that this site does not get.
+    description:
+      - For V(rehearse), releases that this site does not get. Each names the version that is held, or the only one that is not.
+      - One with a last day (until, such as 2026-12-31, by UTC) counts no more after it.
+    type: list
+    elements: dict
+    default: []
+  first_seen:
+    description:
+      - For V(rehearse) with a cool-down, since which day each release has been on offer. What is not listed is seen today for
+        the first time.
+    type: list
+    elements: dict
+    default: []
+  released:
+    description: For V(rehearse), releases that a person has looked at and let go, each with its sha256.
     type: list
     elements: dict
     default: []
@@ -267,9 +281,13 @@ PROBE = {
 HOLD = {
     "kind": {"type": "str", "required": True, "choices": ["core", "plugin", "theme"]},
     "slug": {"type": "str", "required": True},
-    "version": {"type": "str", "required": True},
+    "version": {"type": "str"},
+    "only": {"type": "str"},
+    "until": {"type": "str"},
     "reason": {"type": "str", "default": ""},
 }
+RELEASED = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "sha256")}
+FIRST_SEEN = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "day")}
 
 
 def main() -> None:
@@ -283,7 +301,16 @@ def main() -> None:
             "keep_lease": {"type": "bool", "default": False},
             "must_be_healthy": {"type": "bool", "default": True},
             "policy": {"type": "dict"},
-            "holds": {"type": "list", "elements": "dict", "default": [], "options": HOLD},
+            "holds": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": HOLD,
+                "mutually_exclusive": [["version", "only"]],
+                "required_one_of": [["version", "only"]],
+            },
+            "first_seen": {"type": "list", "elements": "dict", "default": [], "options": FIRST_SEEN},
+            "released": {"type": "list", "elements": "dict", "default": [], "options": RELEASED},
             "point": {"type": "str"},
             "manifest": {"type": "dict"},
             "only": {"type": "str", "choices": list(CHOICES), "default": ALL},

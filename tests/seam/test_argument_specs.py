@@ -36,6 +36,8 @@ RUN = {
     # And this one where a site is no WordPress.
     "upkeep_database_password": "the site's",
     "upkeep_holds": [{"kind": "plugin", "slug": "lab-banner", "version": "2.0"}],
+    "upkeep_first_seen": [{"kind": "plugin", "slug": "lab-banner", "version": "2.1", "day": "2026-11-01"}],
+    "upkeep_released": [{"kind": "plugin", "slug": "lab-banner", "version": "2.0", "sha256": "a" * 64}],
 }
 # A default that only names a variable of the run: "{{ upkeep_keep_lease | default(false) }}"
 _ALIAS = re.compile(r"{{\s*(upkeep_\w+)\s*(?:\|\s*default\(.*?\)\s*)?}}")

@@ -151,7 +151,12 @@ def test_check_reports_all_mistakes_with_their_lines_and_code_10(desk: Desk) -> 
 
 def test_check_is_quiet_about_what_is_right_and_gives_the_schema_to_an_editor(desk: Desk) -> None:
     assert desk.type("check")[:2] == (0, "No mistake in example.\n")
-    assert json.loads(desk.type("check", "--json")[1]) == {"clients": ["example"], "mistakes": []}
+    assert json.loads(desk.type("check", "--json")[1]) == {"clients": ["example"], "mistakes": [], "warnings": []}
+    hold = {"kind": "plugin", "slug": "a", "version": "1", "reason": "x", "until": "2026-01-01"}
+    desk.contract.write_text(written(changed(("scope", "update", "holds"), [hold])))
+    code, out, _ = desk.type("check")
+    assert code == 0
+    assert "Warning: example: the hold of plugin a 1 ended on 2026-01-01 and counts no more." in out
     assert json.loads(desk.type("check", "--schema")[1])["$schema"].startswith("https://json-schema.org/")
 
 

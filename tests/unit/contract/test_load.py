@@ -14,7 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.contract.load import check, contract_digest, find_client, load_contract, parse_contract
+from orchestrator.contract.load import (
+    check,
+    contract_digest,
+    expired_holds,
+    find_client,
+    load_contract,
+    parse_contract,
+)
 from orchestrator.contract.model import Database, Hold, Production, Programs, Promise, Staging
 from orchestrator.errors import ContractInvalid, Usage
 from tests.unit.contract.samples import (
@@ -178,7 +185,12 @@ def test_a_mistake_says_file_line_column_path_what_is_wrong_and_what_was_meant()
         ((*PRODUCTION, "adress"), "10.0.0.1", "sites.shop.places.production.adress", "Did you mean 'address'?"),
         (("scope", "updates"), {}, "scope.updates", "Did you mean 'update'?"),
         (("scope", "backup", "x"), 1, "scope.backup.x", "unknown key 'x'. Allowed: verify, recovery."),
-        ((*UPDATE, "plugins"), "al", "scope.update.plugins", "Allowed: 'all' or 'none', or a list of slugs. Did you"),
+        (
+            (*UPDATE, "plugins"),
+            "al",
+            "scope.update.plugins",
+            "Allowed: 'all', 'minor' or 'none', or a list of slugs. Did you",
+        ),
         ((*UPDATE, "themes"), {"a": 1}, "scope.update.themes", "a mapping is not allowed"),
         ((*UPDATE, "core"), True, "scope.update.core", "true is not allowed"),
         (("client", "id"), DELETED, "client.id", "the key 'id' is missing. What belongs there: The same as"),
@@ -249,6 +261,42 @@ def test_a_release_is_not_held_twice_and_core_has_one_slug():
     assert mistake.path == "scope.update.holds[2]"
     (mistake,) = mistakes_with((*UPDATE, "holds"), [{**hold, "kind": "core"}])
     assert mistake.path == "scope.update.holds[1].slug"
+
+
+def test_a_hold_is_of_one_version_or_of_all_but_one_and_may_end():
+    hold = {"kind": "plugin", "slug": "akismet", "reason": "x"}
+    pin = {**hold, "only": "5.1", "until": "2026-11-22"}
+    contract = contract_with((*UPDATE, "holds"), [pin, {**hold, "version": "5.2"}])
+    assert contract.scope.update is not None
+    assert contract.scope.update.holds == (
+        Hold("plugin", "akismet", "", "x", "5.1", date(2026, 11, 22)),
+        Hold("plugin", "akismet", "5.2", "x"),
+    )
+    assert expired_holds(contract, date(2026, 11, 22)) == ()
+    (said,) = expired_holds(contract, date(2026, 11, 23))
+    assert said.startswith("the hold of plugin akismet (only 5.1) ended on 2026-11-22 and counts no more.")
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "words"),
+    [
+        ({}, "holds[1]", "either 'version'"),
+        ({"version": "1", "only": "2"}, "holds[1]", "either 'version'"),
+        ({"only": "1..2"}, "holds[1].only", "may not stand in it"),
+        ({"version": "1", "until": "2026-02-30"}, "holds[1].until", "is on no calendar"),
+        ({"version": "1", "until": "soon"}, "holds[1].until", "a date such as"),
+    ],
+)
+def test_a_hold_that_makes_no_sense_is_refused(more: dict[str, str], path: str, words: str):
+    (mistake,) = mistakes_with((*UPDATE, "holds"), [{"kind": "plugin", "slug": "akismet", "reason": "x", **more}])
+    assert mistake.path == f"scope.update.{path}"
+    assert words in mistake.message
+
+
+def test_two_pins_of_one_plugin_leave_nothing():
+    pin = {"kind": "plugin", "slug": "akismet", "reason": "x", "only": "1"}
+    (mistake,) = mistakes_with((*UPDATE, "holds"), [pin, {**pin, "only": "2"}])
+    assert mistake.path == "scope.update.holds[2]"
 
 
 DATABASE = {"engine": "postgresql", "name": "notes", "user": "notes", "host": "127.0.0.1:5433"}

@@ -12,6 +12,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 
 from plugins.module_utils import packages
 from plugins.module_utils.packages import Change, PackageError
+from plugins.module_utils.release_choice import NO_LICENCE, Terms, choose
 
 GOOD = {
     "good/good.php": b"<?php\n/*\n * Plugin Name: Good\n * Version: 2.0\n */\n",
@@ -43,6 +45,8 @@ def core(to: str, now: str = "6.2.6", **changes: Any) -> dict[str, Any]:
 
 
 ALL = {"core": "major", "plugins": "all", "themes": "all"}
+TODAY = date(2026, 11, 23)
+ALL_TERMS = Terms(ALL, [], TODAY)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +70,19 @@ ALL = {"core": "major", "plugins": "all", "themes": "all"}
         ([offer(to="2.1")], ALL, [{"kind": "plugin", "slug": "good", "version": "2.0"}], ["good"], []),
         ([offer("theme", "good")], ALL, [{"kind": "plugin", "slug": "good", "version": "2.0"}], ["good"], []),
         ([core("6.5.5"), core("6.2.8")], ALL, [{"kind": "core", "slug": "wordpress", "version": "6.5.5"}], ["wordpress"], ["held"]),
+        # Minor: no new first number.
+        ([offer(to="1.9")], {**ALL, "plugins": "minor"}, [], ["good"], []),
+        ([offer()], {**ALL, "plugins": "minor"}, [], [], ["the contract says plugins: minor, and this has another first number"]),
+        ([offer("theme", "leaf", "v2.0", **{"from": "V01.4"})], {**ALL, "themes": "minor"}, [], [], ["the contract says themes: minor, and this has another first number"]),
+        ([offer("theme", "leaf", "v1.10", **{"from": "1.9"})], {**ALL, "themes": "minor"}, [], ["leaf"], []),
+        # A hold counts on its last day, and no longer.
+        ([offer()], ALL, [{"kind": "plugin", "slug": "good", "version": "2.0", "until": "2026-11-23"}], [], ["held (until 2026-11-23)"]),
+        ([offer()], ALL, [{"kind": "plugin", "slug": "good", "version": "2.0", "until": "2026-11-22"}], ["good"], []),
+        # All versions but one are held.
+        ([offer()], ALL, [{"kind": "plugin", "slug": "good", "only": "1.5", "reason": "fits"}], [], ["only 1.5 is wanted: fits"]),
+        ([offer(to="1.5")], ALL, [{"kind": "plugin", "slug": "good", "only": "1.5", "version": None}], ["good"], []),
         # A licence is missing.
-        ([offer(package="")], ALL, [], [], ["no package is offered: is there a licence for it?"]),
+        ([offer(package="")], ALL, [], [], [NO_LICENCE]),
         # Names that are paths, options or markup.
         *[
             ([offer(**{"slug": "good", **wrong})], ALL, [], [], ["its name or version is not one that a release has"])
@@ -87,7 +102,7 @@ def test_the_contract_decides_which_releases_are_taken(
     taken: list[str],
     reasons: list[str],
 ) -> None:
-    chosen, skipped = packages.choose(offers, policy, holds)
+    chosen, skipped = choose(offers, Terms(policy, holds, TODAY))
 
     assert [change.slug for change in chosen] == taken
     assert [one["reason"] for one in skipped] == reasons
@@ -106,8 +121,55 @@ def test_the_contract_decides_which_releases_are_taken(
 )
 def test_of_several_versions_of_the_core_the_newest_is_taken(versions: list[str], newest: str) -> None:
     for order in (versions, versions[::-1]):
-        chosen, _ = packages.choose([offer(), *(core(version) for version in order)], ALL, [])
+        chosen, _ = choose([offer(), *(core(version) for version in order)], ALL_TERMS)
         assert [(change.kind, change.to) for change in chosen] == [("core", newest), ("plugin", "2.0")]
+
+
+@pytest.mark.parametrize(
+    ("first", "fast", "waits"),
+    [
+        (None, [], "waits until 2026-11-30: first seen on 2026-11-23, and the contract waits 7 days"),
+        ("2026-11-17", [], "waits until 2026-11-24: first seen on 2026-11-17, and the contract waits 7 days"),
+        ("2026-11-16", [], ""),
+        (None, ["good"], ""),
+        (None, ["other"], "waits until 2026-11-30: first seen on 2026-11-23, and the contract waits 7 days"),
+    ],
+)
+def test_a_release_waits_until_it_has_been_on_offer_for_long_enough(
+    first: str | None, fast: list[str], waits: str
+) -> None:
+    seen = [{"kind": "plugin", "slug": "good", "version": version, "day": first} for version in ("2.0",) if first]
+    others = [
+        {"kind": "plugin", "slug": "good", "version": "1.9", "day": "2026-01-01"},
+        {"kind": "theme", "slug": "good", "version": "2.0", "day": "2026-01-01"},
+    ]
+    policy = {**ALL, "cool_down_days": 7, "fast_lane": fast}
+
+    chosen, skipped = choose([offer()], Terms(policy, [], TODAY, others + seen))
+
+    assert [change.slug for change in chosen] == ([] if waits else ["good"])
+    assert [one["reason"] for one in skipped] == ([waits] if waits else [])
+
+
+def test_the_fast_lane_brings_nothing_that_is_held() -> None:
+    policy = {**ALL, "cool_down_days": 7, "fast_lane": ["good"]}
+    chosen, skipped = choose([offer()], Terms(policy, [{"kind": "plugin", "slug": "good", "version": "2.0"}], TODAY))
+    assert (chosen, [one["reason"] for one in skipped]) == ([], ["held"])
+
+
+def test_a_person_lets_these_very_bytes_go_and_no_others() -> None:
+    let_go = {"kind": "plugin", "slug": "good", "version": "2.0", "sha256": "ab"}
+    terms = Terms(ALL, [], TODAY, released=[let_go])
+    assert terms.cleared(replace(PLUGIN, sha256="ab"))
+    assert not terms.cleared(replace(PLUGIN, sha256="cd"))
+    assert not terms.cleared(replace(PLUGIN, sha256="ab", to="2.1"))
+
+
+def test_a_missing_licence_is_a_duty_of_the_client() -> None:
+    _, skipped = choose([offer(package=""), offer(slug="other")], ALL_TERMS)
+    assert [(one["slug"], one["from"], one["duty_of"]) for one in skipped] == [("good", "1.0", "client")]
+    _, skipped = choose([offer(package="")], Terms({**ALL, "plugins": "none"}, [], TODAY))
+    assert "duty_of" not in skipped[0]
 
 
 def test_a_change_survives_being_written_down() -> None:

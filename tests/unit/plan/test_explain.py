@@ -32,7 +32,9 @@ def test_every_variable_of_a_place_is_used_by_a_role_and_comes_from_a_clause():
         for variable in step.variables
     }
     assert explained.keys() == place_variables(contract, "shop").keys()
-    assert explained["cms_update_policy"] == ("scope.update.core", "scope.update.plugins", "scope.update.themes")
+    assert explained["cms_update_policy"] == tuple(
+        f"scope.update.{key}" for key in ("core", "plugins", "themes", "cool_down_days", "fast_lane", "look")
+    )
 
 
 def test_the_promise_is_said_in_words():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
-from orchestrator.contract.model import Hold
+from orchestrator.contract.model import Contract, Hold
 from orchestrator.errors import Refused, Usage
 from orchestrator.plan.plan import (
     Duty,
+    FirstSeen,
     Plan,
+    Released,
     choose_duty,
     choose_sites,
     make_plan,
@@ -24,7 +26,7 @@ from orchestrator.plan.plan import (
     same_plan,
 )
 from orchestrator.plan.variables import place_variables
-from tests.unit.contract.samples import DELETED, contract_with
+from tests.unit.contract.samples import DELETED, UPDATE, contract_with
 
 ID = "20261122T020000Z-1f0c9a2b"
 OTHER = "20261121T020000Z-0a0b0c0d"
@@ -58,6 +60,37 @@ def test_ansible_gets_our_own_ids_and_names_only() -> None:
         "upkeep_keep_lease": True,
         "upkeep_holds": [{"kind": "plugin", "slug": "newspack-blocks", "version": "4.33.0"}],
     }
+
+
+def test_an_update_with_a_cool_down_is_told_since_when_releases_have_been_on_offer() -> None:
+    seen = FirstSeen("plugin", "good", "2.0", date(2026, 11, 1))
+    odd = FirstSeen("plugin", "{{ x }}", "2.0", date(2026, 11, 1))
+    waits = contract_with((*UPDATE, "cool_down_days"), 7)
+
+    def told(contract: Contract, duty: Duty = Duty.UPDATE) -> Any:
+        plan = make_plan(
+            contract, "d", made=MADE, duty=duty, ids={"shop": ID}, holds={}, point="newest", first_seen=(seen, odd)
+        )
+        return plan_json(plan, contract)
+
+    variables = told(waits)["runs"][0]["run_variables"]
+    assert variables["upkeep_first_seen"] == [{"kind": "plugin", "slug": "good", "version": "2.0", "day": "2026-11-01"}]
+    assert "upkeep_first_seen" not in told(CONTRACT)["runs"][0]["run_variables"]
+    assert "upkeep_first_seen" not in told(waits, Duty.DRILL)["runs"][0]["run_variables"]
+    # What the ledger has learned since does not make a written plan another one.
+    grown = make_plan(waits, "d", made=MADE, duty=Duty.UPDATE, ids={"shop": ID}, holds={}, point="newest")
+    assert same_plan(told(waits), plan_json(grown, waits))
+
+
+def test_what_a_person_has_let_go_is_told_with_its_checksum() -> None:
+    good = Released("plugin", "good", "2.0", "a" * 64)
+    odd = (Released("plugin", "good", "2.0", ""), Released("plugin", "{{ x }}", "2.0", "a" * 64))
+    plan = make_plan(
+        CONTRACT, "d", made=MADE, duty=Duty.UPDATE, ids={"shop": ID}, holds={}, released={"shop": (good, *odd)}
+    )
+    assert plan.runs[0].variables["upkeep_released"] == [
+        {"kind": "plugin", "slug": "good", "version": "2.0", "sha256": "a" * 64}
+    ]
 
 
 def test_a_restore_uses_the_point_that_is_asked_for_and_does_not_ask_for_a_healthy_site() -> None:

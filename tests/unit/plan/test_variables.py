@@ -52,7 +52,14 @@ def test_the_sample_gives_these_variables():
             "prefix": "example/shop",
             "lock_days": 0,
         },
-        "cms_update_policy": {"core": "major", "plugins": "all", "themes": "all"},
+        "cms_update_policy": {
+            "core": "major",
+            "plugins": "all",
+            "themes": "all",
+            "cool_down_days": 0,
+            "fast_lane": ["wordpress"],
+            "hold_at": "high",
+        },
         "cms_update_holds": [],
         "cms_update_wait_minutes": 2,
         "cms_update_soak_minutes": 0,
@@ -92,7 +99,14 @@ def test_a_list_of_plugins_and_a_hold_arrive():
         "holds": [hold],
     }
     variables = place_variables(contract_with(UPDATE, update), "shop")
-    assert variables["cms_update_policy"] == {"core": "none", "plugins": ["akismet"], "themes": "none"}
+    assert variables["cms_update_policy"] == {
+        "core": "none",
+        "plugins": ["akismet"],
+        "themes": "none",
+        "cool_down_days": 0,
+        "fast_lane": [],
+        "hold_at": "high",
+    }
     assert variables["cms_update_holds"] == [hold]
 
 

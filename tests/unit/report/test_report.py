@@ -298,6 +298,19 @@ def test_the_month_shows_the_newest_verification_and_drill_of_each_site() -> Non
     assert "white <page> failed" in words
 
 
+def test_what_the_client_has_to_do_is_told_as_it_was_seen_last() -> None:
+    evidence = good_evidence()
+    left_out = {"kind": "plugin", "slug": "dear", "to": "2.0", "reason": "not updated: no licence", "duty_of": "client"}
+    evidence["rehearse"]["skipped"] = [left_out, {**left_out, "slug": "young", "duty_of": None, "reason": "waits"}]
+    run = run_entry(evidence)
+    report = runs_report(CONTRACT, [run], holds=[], made=MADE)
+    assert [each["duty"] for each in report["client_duties"]] == ["plugin dear 2.0: not updated: no licence"]
+    assert [each["reason"] for each in report["runs"][0]["skipped"]] == ["not updated: no licence", "waits"]
+    assert "What the client has to do" in page(report)
+    renewed = run_entry(good_evidence(), id="20261123T020000Z-1f0c9a2b", began=run.began + timedelta(days=1))
+    assert runs_report(CONTRACT, [run, renewed], holds=[], made=MADE)["client_duties"] == []
+
+
 def test_an_incident_that_was_open_in_the_month_is_told() -> None:
     before = IncidentEntry(1, "example", "shop", ID, BEGAN - timedelta(days=60), ("old",), BEGAN - timedelta(days=50))
     still = IncidentEntry(2, "example", "shop", ID, BEGAN - timedelta(days=60), ("still",), None)

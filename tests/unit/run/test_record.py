@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -71,6 +71,18 @@ def test_a_list_of_holds_of_another_shape_holds_nothing(recorder: Recorder, ledg
 def test_a_rehearsal_that_failed_holds_nothing(recorder: Recorder, ledger: Ledger) -> None:
     record(recorder, report("rehearse", "refused", held=[{"kind": "plugin", "slug": "a", "to": "1"}]))
     assert ledger.holds("example") == ()
+
+
+def test_the_ledger_remembers_when_a_release_was_first_on_offer(recorder: Recorder, ledger: Ledger) -> None:
+    offer = {"kind": "plugin", "slug": "good", "from": "1.0", "to": "2.0"}
+    odd = [{**offer, "kind": "language"}, {**offer, "slug": "../x"}, {**offer, "to": "{{ 1 }}"}, {"kind": "plugin"}, 7]
+    later = replace(report("rehearse", "nothing-to-do", offers=[offer]), began=BEGAN + timedelta(days=3))
+    record(recorder, report("rehearse", "done", offers=[offer, *odd]), later)
+    (seen,) = ledger.releases("example", since=BEGAN)
+    assert (seen.kind, seen.slug, seen.version, (seen.last - seen.first).days) == ("plugin", "good", "2.0", 3)
+    assert seen.first == BEGAN + timedelta(seconds=2)
+    assert ledger.releases("example", since=BEGAN + timedelta(days=4)) == ()
+    assert ledger.releases("other", since=BEGAN) == ()
 
 
 @pytest.mark.parametrize("outcome", ["refused", None])
