@@ -19,6 +19,8 @@ from .verdict import judge
 from .web import fetch
 
 LOOK_SECONDS = 2.0
+# What comes due so soon after the deadline was left by the update as well; what a plugin plans for later was not.
+SOON_SECONDS = 60
 MOST = 10_000
 UNKNOWN = "what the update left to be done in the background could not be asked for"
 # Plugins that say in an option which version their tables have: the option, by the plugin's slug.
@@ -26,11 +28,12 @@ VERSIONED = {"woocommerce": "woocommerce_db_version"}
 
 
 def pending(root: str, database: Database, prefix: str, until: float) -> set[str]:
-    """Return what is due before `until` (a Unix time) and not done, each in words. Raises DatabaseError.
+    """Return what is due by `until` (a Unix time) or soon after and is not done, each in words. Raises DatabaseError.
 
     Actions of the Action Scheduler, single events of WordPress's cron, tables that are older than their plugin.
     """
-    return _actions(database, prefix, until) | _events(database, prefix, until) | _old_tables(root, database, prefix)
+    soon = until + SOON_SECONDS
+    return _actions(database, prefix, soon) | _events(database, prefix, soon) | _old_tables(root, database, prefix)
 
 
 def before(promotion: Promotion, minutes: float) -> set[str]:
