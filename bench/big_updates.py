@@ -223,7 +223,7 @@ def _root(site: Site, script: str) -> None:
 def _culprit(site: Site) -> Row:
     """Offer all releases at once, one of them bad, and count the rounds of the search."""
     offers = {**dict.fromkeys((f"lab-{word}" for word in GREEK), "1.1"), "lab-banner": BAD["fatal-on-every-request"]}
-    _rewind(site, None, offers)
+    site.begin(plugins=offers)
     _, answer = site.upkeep("run", "example", "--now")
     run = str(run_of(answer, "done")["run"])
     evidence = site.evidence(run, "rehearse")
@@ -231,12 +231,12 @@ def _culprit(site: Site) -> Row:
         raise BenchError(f"the culprit was not found: {evidence['held']}")
     bound = math.ceil(math.log2(len(offers))) + 2
     return Row(PART, "culprit search", "rounds", [evidence["rounds"]], [len(offers)], "one after the other",
-               Goal(ours_at_most=bound), f"{len(offers)} releases on offer, one of which breaks every page")  # fmt: skip
+               Goal(ours_at_most=bound), f"{len(offers)} releases on offer, one of which breaks every page; the lab's small site")  # fmt: skip
 
 
 def _orders(site: Site) -> list[Row]:
     """Let a customer order twenty times a second during ten updates, half of them bad; count what is not there, or twice."""
-    _rewind(site)
+    site.begin()
     accepted: set[str] = set()
     with _customer(site, accepted) as asked:
         for number, good in enumerate(GOOD):
@@ -256,7 +256,7 @@ def _orders(site: Site) -> list[Row]:
     doubled = sum(count > 1 for count in there.values())
     how = (
         f"{asked[0]} orders were sent, one at a time, twenty a second, during ten runs of `upkeep run`, five of them put back; "
-        f"{len(accepted)} were answered with 200; all others got 503"
+        f"{len(accepted)} were answered with 200; all others got 503; the lab's small site"
     )
     none = Goal(ours_at_most=0, always=True)
     return [
