@@ -21,6 +21,7 @@ options:
         store. A dump that is empty, cut off or lacks tables, and a snapshot that lacks files, fail the task.
       - V(stage) copies files and database, serves the copy under the same Host name on another port of the host's loopback
         address and shows that it passes the baseline itself. Mail, cron and outgoing requests are off in it.
+      - V(looked) ends what O(serve) began, and tells what PHP's log gained meanwhile.
       - V(unstage) removes files and tables of the copy, or of the restore point that is shown there.
       - V(show) brings a restore point to the staging place and leaves it served there, for a person to look at.
       - V(rehearse) asks for releases, tries those that the contract allows in staging, finds and holds the bad ones.
@@ -39,7 +40,7 @@ options:
       - V(release) ends a run. It removes what the run left on the host and gives the lease back.
       - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
     type: str
-    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, rebuild, show, release, recover]
+    choices: [preflight, probe, snapshot, stage, looked, unstage, rehearse, promote, back, restore, drill, rebuild, show, release, recover]
     required: true
   run:
     description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
@@ -50,7 +51,7 @@ options:
     type: dict
     required: true
   probes:
-    description: The probes, one for each function of the site. Every step but V(snapshot) needs them.
+    description: The probes, one for each function of the site. Every step but V(snapshot) and V(looked) needs them.
     type: list
     elements: dict
   keep_lease:
@@ -82,6 +83,15 @@ options:
     default: []
   released:
     description: For V(rehearse), releases that a person has looked at and let go, each with its sha256.
+    type: list
+    elements: dict
+    default: []
+  serve:
+    description: For V(stage) and V(rehearse), leave the copy served for a browser's look, which V(looked) ends.
+    type: bool
+    default: false
+  withheld:
+    description: For V(looked), releases that are not to be promoted until a person has looked. With any, nothing is promoted.
     type: list
     elements: dict
     default: []
@@ -236,7 +246,7 @@ from ..module_utils.step_probe import preflight, probe
 from ..module_utils.step_rebuild import rebuild
 from ..module_utils.step_restore import restore
 from ..module_utils.step_snapshot import snapshot
-from ..module_utils.step_staging import show, stage, unstage
+from ..module_utils.step_staging import looked, show, stage, unstage
 from ..module_utils.step_update import back, promote, rehearse
 from ..module_utils.task import carry_out
 
@@ -245,6 +255,7 @@ STEPS = {
     "probe": probe,
     "snapshot": snapshot,
     "stage": stage,
+    "looked": looked,
     "unstage": unstage,
     "rehearse": rehearse,
     "promote": promote,
@@ -287,6 +298,7 @@ HOLD = {
     "reason": {"type": "str", "default": ""},
 }
 RELEASED = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "sha256")}
+WITHHELD = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version")}
 FIRST_SEEN = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "day")}
 
 
@@ -311,6 +323,8 @@ def main() -> None:
             },
             "first_seen": {"type": "list", "elements": "dict", "default": [], "options": FIRST_SEEN},
             "released": {"type": "list", "elements": "dict", "default": [], "options": RELEASED},
+            "serve": {"type": "bool", "default": False},
+            "withheld": {"type": "list", "elements": "dict", "default": [], "options": WITHHELD},
             "point": {"type": "str"},
             "manifest": {"type": "dict"},
             "only": {"type": "str", "choices": list(CHOICES), "default": ALL},
@@ -332,7 +346,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 5400},
         },
         required_if=[
-            *[("step", name, ["probes"]) for name in STEPS if name != "snapshot"],
+            *[("step", name, ["probes"]) for name in STEPS if name not in ("snapshot", "looked")],
             ("step", "rehearse", ["policy"]),
             ("step", "snapshot", ["point", "store", "password"]),
             ("step", "restore", ["manifest", "store", "password"]),
