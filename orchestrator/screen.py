@@ -195,7 +195,7 @@ class Silence:
 
 def show_run(console: Console, answer: Mapping[str, Any]) -> None:
     """Show how a run ended: the verdict first, what to type last."""
-    colour = COLOURS.get(str(answer["outcome"]), "bold red")
+    colour = "yellow" if answer.get("look_first") else COLOURS.get(str(answer["outcome"]), "bold red")
     line = Text("  ")
     line.append(str(answer["headline"]), style=colour)
     line.append(f": {safe(answer.get('meaning') or answer['message'])}")
