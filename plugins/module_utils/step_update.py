@@ -31,8 +31,16 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     if run_state.load(site, run, "staged"):
         # Whoever asks twice in one run has a copy that was updated already.
         copy.reset()
-    trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], old)
     options = asked.options
+    trial = rehearsal.Rehearsal(
+        site,
+        copy,
+        configuration,
+        options["probes"],
+        old,
+        artefacts=options["artefacts"],
+        gateway=options["package_gateway"],
+    )
     today = datetime.now(timezone.utc).date()
     terms = Terms(options["policy"], options["holds"], today, options["first_seen"], options["released"])
     evidence = rehearsal.rehearse(trial, run, terms, database)

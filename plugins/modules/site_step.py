@@ -86,6 +86,17 @@ options:
     type: list
     elements: dict
     default: []
+  artefacts:
+    description:
+      - For V(rehearse), the packages that lie in the client's store, as M(package_gateway) returns them. What is newer than
+        the installed version is on offer.
+    type: list
+    elements: dict
+    default: []
+  package_gateway:
+    description: For V(rehearse), the address of the gateway for packages, as M(package_gateway) returns it.
+    type: str
+    default: ""
   serve:
     description: For V(stage) and V(rehearse), leave the copy served for a browser's look, which V(looked) ends.
     type: bool
@@ -298,6 +309,7 @@ HOLD = {
     "reason": {"type": "str", "default": ""},
 }
 RELEASED = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "sha256")}
+ARTEFACT = {name: {"type": "str", "required": True} for name in ("kind", "slug", "file", "version", "sha256")}
 WITHHELD = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version")}
 FIRST_SEEN = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "day")}
 
@@ -323,6 +335,8 @@ def main() -> None:
             },
             "first_seen": {"type": "list", "elements": "dict", "default": [], "options": FIRST_SEEN},
             "released": {"type": "list", "elements": "dict", "default": [], "options": RELEASED},
+            "artefacts": {"type": "list", "elements": "dict", "default": [], "options": ARTEFACT},
+            "package_gateway": {"type": "str", "default": "", "no_log": True},
             "serve": {"type": "bool", "default": False},
             "withheld": {"type": "list", "elements": "dict", "default": [], "options": WITHHELD},
             "point": {"type": "str"},
