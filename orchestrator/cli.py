@@ -30,7 +30,7 @@ from orchestrator.cli_options import (
 )
 from orchestrator.cli_run import Settings
 from orchestrator.complaint import complain, complain_json, help_for, write_crash
-from orchestrator.contract.load import CONTRACT_FILE, expired_holds, find_client, load_contract
+from orchestrator.contract.load import CONTRACT_FILE, find_client, load_contract
 from orchestrator.contract.load import check as find_mistakes
 from orchestrator.contract.schema import schema_text
 from orchestrator.contract.suggest import printable
@@ -38,6 +38,7 @@ from orchestrator.errors import ContractInvalid, UpkeepError, Usage
 from orchestrator.plan.explain import explain as explain_contract
 from orchestrator.plan.plan import Duty, plan_json
 from orchestrator.results import Answer, worst
+from orchestrator.run.places import state_folder
 
 app = typer.Typer(
     name="upkeep",
@@ -78,12 +79,6 @@ def settings_of(
     return Settings(
         inventories, url, as_json, console, lambda: now(), lambda moment: new_id(moment), vault, content, program
     )
-
-
-def state_folder() -> Path:
-    """Return the folder of our state, as the XDG rules have it."""
-    home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "upkeep"
 
 
 @app.command()
@@ -141,14 +136,16 @@ def check(
         raise ContractInvalid(tuple(mistakes))
     names = [path.parent.name for path in paths]
     today = settings.clock().date()
-    over = [f"{path.parent.name}: {said}" for path in paths for said in expired_holds(load_contract(path), today)]
+    warnings = [
+        f"{path.parent.name}: {said}" for path in paths for said in cli_ask.warnings(load_contract(path), today)
+    ]
 
     def show() -> None:
         settings.console.print(f"No mistake in {', '.join(names)}.")
-        for each in over:
+        for each in warnings:
             settings.console.print(f"Warning: {printable(each)}", soft_wrap=True, markup=False)
 
-    _say(settings, {"clients": names, "mistakes": [], "warnings": over}, show)
+    _say(settings, {"clients": names, "mistakes": [], "warnings": warnings}, show)
 
 
 @app.command()

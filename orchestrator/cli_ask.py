@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import date, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +15,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.cli_run import Client, Settings
+from orchestrator.cli_run import Client, Settings, wants_pictures
+from orchestrator.contract.load import expired_holds
+from orchestrator.contract.model import Contract
 from orchestrator.contract.scaffold import Answers, scaffold, write_scaffold
 from orchestrator.errors import Refused, Usage
 from orchestrator.ledger.ledger import Ledger, open_ledger, peek
@@ -24,6 +28,7 @@ from orchestrator.report.month import month_report, runs_report
 from orchestrator.report.page import page
 from orchestrator.results import Answer, hold_answer, status_answer
 from orchestrator.run.ansible import InventoryError, host_variables
+from orchestrator.run.eyes import lacking
 from orchestrator.run.runs import alive
 from orchestrator.run.store import KEYS, point_answers, stored_points
 from orchestrator.screen import safe, show_rows, size
@@ -53,6 +58,15 @@ def init(settings: Settings, client: str, given: Mapping[str, str], *, ask: bool
                 known[key] = typer.prompt(question, default=usual)
     files = scaffold(client, today=settings.clock().date(), restic_password=password, answers=Answers(**known))
     return write_scaffold(settings.inventories, client, files)
+
+
+def warnings(contract: Contract, today: date) -> list[str]:
+    """Return what is no mistake in a contract and should be known: holds that are over, what is missing here for it."""
+    missing, advice = lacking() if wants_pictures(contract) else ("", "")
+    wanted = (
+        [f"scope.update.pictures: {missing}, so upkeep here refuses its updates. Type: {advice}"] if missing else []
+    )
+    return [*expired_holds(contract, today), *wanted]
 
 
 def show_init(console: Console, folder: Path, client: str) -> None:
@@ -243,7 +257,22 @@ def report(settings: Settings, client: Client, *, month: str, runs: Sequence[str
             )
     finally:
         ledger.close()
-    return answer, page(answer)
+    return answer, page(answer, _pictures(answer["runs"]))
+
+
+def _pictures(runs: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Read the pictures that a person should look at, those that are still here and still what the ledger says."""
+    found: dict[str, bytes] = {}
+    for run in runs:
+        for seen in (run["pictures"] or {"pages": ()})["pages"]:
+            for file in seen["files"] if seen["objections"] else ():
+                if not file["file"].endswith(".png") or file["what"].startswith("again"):
+                    continue
+                with suppress(OSError):
+                    data = (Path(run["pictures"]["folder"]) / Path(file["file"]).name).read_bytes()
+                    if sha256(data).hexdigest() == file["sha256"]:
+                        found[file["sha256"]] = data
+    return found
 
 
 def release_hold(settings: Settings, client: str, number: int) -> Answer:

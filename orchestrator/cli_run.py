@@ -35,8 +35,10 @@ from orchestrator.plan.plan import (
     same_plan,
 )
 from orchestrator.plan.window import window_at
+from orchestrator.probe.functions import pictured
 from orchestrator.results import Answer, exit_code, refused_answer, run_answer
 from orchestrator.run.ansible import Project
+from orchestrator.run.eyes import lacking
 from orchestrator.run.runs import Desk, Result, begin, process_name, resume, sweep
 from orchestrator.screen import Progress, Silence, show_run
 
@@ -106,6 +108,7 @@ def planned(
     """Plan for a client, on another host than production's with `to`. Reads the ledger's holds, if any; makes nothing."""
     chosen = choose_duty(client.contract, duty)
     names = choose_sites(client.contract, sites)
+    refuse_without_eyes(client, chosen)
     now = settings.clock()
     ids = {name: settings.new_id(now) for name in names}
     return make_plan(
@@ -137,6 +140,8 @@ def planned_before(settings: Settings, file: Path) -> tuple[Client, Plan]:
             again,
         )
     choose_sites(client.contract, tuple(asked.runs))
+    for _, _, duty in asked.runs.values():
+        refuse_without_eyes(client, duty)
     duties = {duty for _, _, duty in asked.runs.values()}
     points = {point for run, point, _ in asked.runs.values() if point != run}
     if len(duties) != 1 or Duty.RESTORE in duties or points:
@@ -156,6 +161,19 @@ def planned_before(settings: Settings, file: Path) -> tuple[Client, Plan]:
             again,
         )
     return client, plan
+
+
+def refuse_without_eyes(client: Client, duty: Duty) -> None:
+    """Raise Refused when the contract wants pictures for this duty and this machine has nothing to take them with."""
+    missing, advice = lacking() if wants_pictures(client.contract) else ("", "")
+    if missing and duty in (Duty.UPDATE, Duty.REHEARSE):
+        raise Refused(f"the contract of {client.id} wants pictures, and {missing}; nothing was touched.", advice)
+
+
+def wants_pictures(contract: Contract) -> bool:
+    """Tell whether a browser is needed for a contract."""
+    update = contract.scope.update
+    return update is not None and any(pictured(update.pictures, site) for site in contract.sites)
 
 
 def check_window(settings: Settings, client: Client, plan: Plan) -> None:

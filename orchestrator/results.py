@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.ledger.values import HoldEntry, IncidentEntry, RunEntry
 from orchestrator.plan.step import Outcome
+from orchestrator.report.look import look_first
 from orchestrator.report.story import run_story
 from orchestrator.run.runs import Result
 
@@ -22,6 +23,8 @@ EXIT_CODES = {
     Outcome.UNHEALTHY: 12,
 }
 DEGRADED = 6
+# A browser saw something that a person should see: production was not touched, and somebody has to come.
+LOOK_FIRST = 12
 INTERRUPTED = 130
 # From the best to the worst: with several sites the worst decides.
 SEVERITY = (0, DEGRADED, 11, 12, INTERRUPTED, 3, 4)
@@ -33,6 +36,8 @@ def exit_code(result: Result) -> int:
         return EXIT_CODES[Outcome.NOT_PUT_BACK]
     if result.finish.outcome is Outcome.DONE and run_story(result.entry)["degraded"]:
         return DEGRADED
+    if look_first(result.entry):
+        return LOOK_FIRST
     code = EXIT_CODES[result.finish.outcome]
     # After Ctrl-C with nothing touched: the code that a shell expects.
     return INTERRUPTED if result.cancelled and result.finish.outcome is Outcome.REFUSED else code
@@ -60,6 +65,11 @@ def next_step(result: Result) -> str:
     client, site, entry = result.entry.client, result.entry.site, result.entry
     if result.finish.unfinished:
         return f"upkeep run --resume {client}"
+    if look_first(entry):
+        return (
+            f"upkeep report {client} --run {entry.id}, and if the pictures are right: upkeep status {client}, then "
+            f"upkeep release-hold {client} ID"
+        )
     if entry.duty == "show" and result.finish.outcome is Outcome.DONE:
         return f"look at it (docs/restore.md), then: upkeep restore {client} --site {site} --to staging --remove"
     if entry.duty == "rehearse" and result.finish.outcome is Outcome.DONE:

@@ -195,7 +195,7 @@ class Silence:
 
 def show_run(console: Console, answer: Mapping[str, Any]) -> None:
     """Show how a run ended: the verdict first, what to type last."""
-    colour = COLOURS.get(str(answer["outcome"]), "bold red")
+    colour = "yellow" if answer.get("look_first") else COLOURS.get(str(answer["outcome"]), "bold red")
     line = Text("  ")
     line.append(str(answer["headline"]), style=colour)
     line.append(f": {safe(answer.get('meaning') or answer['message'])}")
@@ -236,6 +236,10 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
             words = f"{release.get('kind', '')} {release.get('slug', '')} {release.get('to', '')}".strip()
             reason = f": {clip(release['reason'])}" if release.get("reason") else ""
             facts.add_row(f"  {title}", Text(safe(words + reason), style="yellow" if title == "held" else ""))
+    for number, words in enumerate(answer["look_first"][:MOST_REASONS]):
+        facts.add_row("  look at" if number == 0 else "", Text(safe(clip(words)), style="yellow"))
+    if answer["pictures"]:
+        facts.add_row("  pictures", Text(safe(answer["pictures"]["folder"])))
     for number, words in enumerate(answer["degraded"][:MOST_REASONS]):
         facts.add_row("  not done yet" if number == 0 else "", Text(safe(clip(words)), style="yellow"))
     if answer["frozen_seconds"] is not None:

@@ -16,6 +16,7 @@ from orchestrator.contract.model import (
     Function,
     Hold,
     Mail,
+    Pictures,
     Policy,
     Production,
     Programs,
@@ -183,4 +184,15 @@ def _update(data: Checked) -> UpdateDuty:
         look_hold_at=data.get("look", {}).get("hold_at", UpdateDuty.look_hold_at),
         wait_minutes=int(data.get("background", {}).get("wait_minutes", UpdateDuty.wait_minutes)),
         soak_minutes=int(data.get("soak_minutes", UpdateDuty.soak_minutes)),
+        pictures=_pictures(data["pictures"]) if "pictures" in data else None,
+    )
+
+
+def _pictures(data: Checked) -> Pictures:
+    of = data.get("of", "all")
+    return Pictures(
+        of=() if of == "all" else tuple(of),
+        threshold=float(data.get("threshold", Pictures.threshold)),
+        masks=tuple(data.get("masks", ())),
+        width=int(data.get("width", Pictures.width)),
     )

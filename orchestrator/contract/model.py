@@ -208,6 +208,19 @@ class BackupDuty:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """A browser's look at the copy, before its update and after it."""
+
+    of: tuple[str, ...] = ()
+    """The functions whose pages are looked at; empty: all that are pages."""
+    threshold: float = 0.01
+    """The share of a picture, part of 1, that an update may change."""
+    masks: tuple[str, ...] = ()
+    """Selectors of what is left out of the pictures."""
+    width: int = 1280
+
+
+@dataclass(frozen=True)
 class UpdateDuty:
     """The promise to bring what the policies allow, in the window, and to leave out what is held."""
 
@@ -223,6 +236,7 @@ class UpdateDuty:
     cool_down_days: int = 0
     fast_lane: tuple[str, ...] = ()
     look_hold_at: LookLevel = "high"
+    pictures: Pictures | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from orchestrator.contract.schema_words import Schema, choice, listed, mapping, number, seconds, text, word
 
 KINDS = ("page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "steps")
+# Those that a browser can show.
+PAGES = ("page", "search", "login")
 # Where a kind always is; what is not listed must say its path.
 DEFAULT_PATHS = {"xmlrpc_off": "/xmlrpc.php", "login": "/wp-login.php", "feed": "/feed/", "sitemap": "/wp-sitemap.xml"}
 
@@ -89,11 +91,14 @@ def _step() -> Schema:
     )
 
 
-def selector() -> Schema:
+def selector(
+    description: str = "Something of the page's structure that must be there.",
+    example: str = "form#order input[name=email]",
+) -> Schema:
     """Return the shape of a selector."""
     return word(
-        "Something of the page's structure that must be there.",
-        "form#order input[name=email]",
+        description,
+        example,
         pattern=SELECTOR,
         allowed=SELECTOR_ALLOWED,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.contract.schema_words import Schema, choice, day, listed, mapping, number, text, word
+from orchestrator.contract.schema_function import selector
+from orchestrator.contract.schema_words import Schema, choice, day, listed, mapping, number, share, text, word
 
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SLUG_ALLOWED = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
@@ -66,9 +67,39 @@ def update_schema() -> Schema:
                     )
                 },
             ),
+            "pictures": _pictures(),
             "holds": listed("Releases that these sites do not get.", _hold(), 0, 200),
             "background": background,
             "soak_minutes": soak,
+        },
+    )
+
+
+def _pictures() -> Schema:
+    name = text("The name of one of the functions that are pages.", "front page")
+    return mapping(
+        "A browser looks at the copy before its update and after it: pictures, JavaScript's errors, forms. docs/pictures.md says "
+        "what upkeep's own machine needs for it. Without it no browser is ever started.",
+        {},
+        {
+            "of": {
+                "description": "Which pages: all functions of the kinds page, search and login, or some of them by their names. "
+                "Without it: all.",
+                "examples": ["all", ["front page"]],
+                "if": {"type": "array"},
+                "then": {"type": "array", "items": name, "minItems": 1, "maxItems": 200},
+                "else": {"enum": ["all"], "x-or": "a list of names"},
+            },
+            "threshold": share(
+                "The share of a picture, part of 1, that may be different after an update. Without it: 0.01.",
+                0.01,
+                0.0001,
+                0.5,
+            ),
+            "masks": listed(
+                "What is left out of the pictures.", selector("Everything that it matches.", ".slideshow"), 1, 50
+            ),
+            "width": number("The width of the browser's window, in pixels. Without it: 1280.", 1280, 320, 2560),
         },
     )
 

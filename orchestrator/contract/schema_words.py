@@ -61,6 +61,11 @@ def listed(description: str, items: Schema, least: int, most: int) -> Schema:
     return {"type": "array", "description": description, "items": items, "minItems": least, "maxItems": most}
 
 
+def share(description: str, example: float, least: float, most: float) -> Schema:
+    """Return a part of 1."""
+    return seconds(description, example, least, most)
+
+
 def seconds(description: str, example: float, least: float, most: float) -> Schema:
     """Return a number of seconds, fractions allowed."""
     return {**number(description, 0, 0, 0), "type": "number", "examples": [example], "minimum": least, "maximum": most}

@@ -13,7 +13,7 @@ from zoneinfo import available_timezones
 
 from orchestrator.contract.address import host_problem, path_problem, read_url, url_problem
 from orchestrator.contract.schema import PERIOD_DAYS
-from orchestrator.contract.sense_function import function_findings
+from orchestrator.contract.sense_function import function_findings, pictures_findings
 from orchestrator.contract.suggest import did_you_mean, one_of, quoted
 from orchestrator.contract.tree import Data, Finding, Path, is_unprintable
 from orchestrator.contract.view import View
@@ -230,12 +230,20 @@ def _update(view: View) -> Iterator[Finding]:
     begins, ends = view.text(*window, "from"), view.text(*window, "to")
     if begins is not None and begins == ends:
         yield Finding((*window, "to"), f"{quoted(ends)} is also when the window opens: it would never be open.")
-    for list_path in ((*window, "days"), (*update, "plugins"), (*update, "themes"), (*update, "fast_lane")):
+    for list_path in (
+        (*window, "days"),
+        (*update, "plugins"),
+        (*update, "themes"),
+        (*update, "fast_lane"),
+        (*update, "pictures", "of"),
+        (*update, "pictures", "masks"),
+    ):
         yield from _repeated(view, list_path)
     for key in ("plugins", "themes", "fast_lane"):
         for item in view.below(*update, key):
             yield from _dots(item, view.text(*item))
     yield from _holds(view, (*update, "holds"))
+    yield from pictures_findings(view, (*update, "pictures"))
 
 
 def _holds(view: View, holds: Path) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.contract.address import page_problem
-from orchestrator.contract.schema_function import DEFAULT_PATHS
-from orchestrator.contract.suggest import quoted
+from orchestrator.contract.schema_function import DEFAULT_PATHS, PAGES
+from orchestrator.contract.suggest import did_you_mean, one_of, quoted
 from orchestrator.contract.tree import Data, Finding, Path
 from orchestrator.contract.view import View
 
@@ -110,3 +110,18 @@ def _step(view: View, step: Path) -> Iterator[Finding]:
         if any(word in str(filled[-1]).lower() for word in _PASSWORDS):
             message = "a password never stands in a contract. Take a step that needs none."
             yield Finding(filled, message, at_key=True)
+
+
+def pictures_findings(view: View, pictures: Path) -> Iterator[Finding]:
+    """Find names in a wish for pictures that no site has a page of."""
+    names = [
+        view.text(*function, "name") or ""
+        for site in view.below("sites")
+        for function in view.below(*site, "functions")
+        if (view.text(*function, "kind") or "page") in PAGES and view.number(*function, "status") in (None, 200)
+    ]
+    for item in view.below(*pictures, "of"):
+        name = view.text(*item)
+        if name is not None and name not in names:
+            allowed = f"Allowed: all, or {one_of(names)}." if names else "There is none."
+            yield Finding(item, f"{quoted(name)} is no function that is a page. {allowed}{did_you_mean(name, names)}")

@@ -20,6 +20,7 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "holds": ("scope.update.holds",),
     "wait_minutes": ("scope.update.background",),
     "soak_minutes": ("scope.update.soak_minutes",),
+    "pictures": ("scope.update.pictures", "sites.*.functions"),
 }
 
 
@@ -152,6 +153,8 @@ def _update_words(contract: Contract) -> str:
     if update.cool_down_days:
         fast = f", {', '.join(update.fast_lane)} without waiting" if update.fast_lane else ""
         parts.append(f"each release {update.cool_down_days} days after it was first seen{fast}")
+    if update.pictures is not None:
+        parts.append("each copy looked at with a browser before and after")
     held = {0: "", 1: "; 1 release is held"}.get(len(update.holds), f"; {len(update.holds)} releases are held")
     return f"{', '.join(parts)}; {window_words(update.window)} ({contract.agreement.time_zone}){held}."
 

@@ -249,7 +249,7 @@ def passable(release: Hold | FirstSeen | Released) -> bool:
 
 def _released(duty: Duty, released: Sequence[Released]) -> dict[str, Any]:
     passed = [each for each in released if passable(each) and SHA256.fullmatch(each.sha256)]
-    if duty is not Duty.UPDATE or not passed:
+    if duty not in (Duty.UPDATE, Duty.REHEARSE) or not passed:
         return {}
     return {
         "upkeep_released": [

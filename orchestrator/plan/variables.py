@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from orchestrator.contract.model import Contract, Database, Policy, Site, Step, UpdateDuty
-from orchestrator.probe.functions import Probe, probes_of
+from orchestrator.probe.functions import Probe, pictured, probes_of
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -24,6 +24,7 @@ def place_variables(contract: Contract, site_name: str) -> dict[str, Json]:
         "cms_update_policy": _policies(contract.scope.update),
         "cms_update_holds": _holds(contract.scope.update),
         **_minutes(contract.scope.update),
+        **_pictures(contract.scope.update, site),
     }
 
 
@@ -132,6 +133,15 @@ def _minutes(update: UpdateDuty | None) -> dict[str, Json]:
     if update is None:
         return {}
     return {"cms_update_wait_minutes": update.wait_minutes, "cms_update_soak_minutes": update.soak_minutes}
+
+
+def _pictures(update: UpdateDuty | None, site: Site) -> dict[str, Json]:
+    wish = update.pictures if update is not None else None
+    pages: list[Json] = [{"name": page.name, "path": page.path} for page in pictured(wish, site)]
+    if wish is None or not pages:
+        return {}
+    value: Json = {"pages": pages, "threshold": wish.threshold, "masks": list(wish.masks), "width": wish.width}
+    return {"site_staging_pictures": value, "cms_update_pictures": value}
 
 
 def _slugs(policy: Policy) -> Json:

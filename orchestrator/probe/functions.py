@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from orchestrator.contract.model import Function, FunctionKind, Mail, Site, Step
+from orchestrator.contract.model import Function, FunctionKind, Mail, Pictures, Site, Step
+from orchestrator.contract.schema_function import PAGES
 
 ProbeKind = FunctionKind | Literal["ajax", "admin", "assets", "log"]
 
@@ -52,6 +53,17 @@ def probes_of(site: Site) -> tuple[Probe, ...]:
     listed = {probe.path for probe in functions if probe.kind == "page"}
     built_in = (probe for probe in BUILT_IN[site.cms] if probe.kind != "page" or probe.path not in listed)
     return (*functions, *built_in)
+
+
+def pictured(wish: Pictures | None, site: Site) -> tuple[Function, ...]:
+    """Return the functions of a site whose pages a browser is to look at; none without a wish."""
+    if wish is None:
+        return ()
+    return tuple(
+        function
+        for function in site.functions
+        if function.kind in PAGES and function.status == 200 and (not wish.of or function.name in wish.of)
+    )
 
 
 def _probe(function: Function) -> Probe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -24,8 +25,15 @@ TONES = {
 }
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """Draw a report. Whatever stands in it was said by hosts and clients: everything is escaped."""
+# What the browser's look came to, and how that is shown.
+LOOKS = {"same": ("as before", "good"), "unstable": ("unstable", "plain"), "look": ("look first", "warn")}
+
+
+def page(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
+    """Draw a report. Whatever stands in it was said by hosts and clients: everything is escaped.
+
+    `pictures` are PNG files by their SHA-256; those that a person should look at are drawn into the page.
+    """
     zone = ZoneInfo(report["agreement"]["time_zone"])
 
     def moment(value: str | None) -> str:
@@ -36,6 +44,7 @@ def page(report: Mapping[str, Any]) -> str:
         except ValueError:
             return "–"
 
+    drawn = {sha256: b64encode(data).decode("ascii") for sha256, data in (pictures or {}).items()}
     environment = Environment(
         loader=PackageLoader("orchestrator.report", "."),
         autoescape=True,
@@ -44,7 +53,7 @@ def page(report: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(moment=moment, seconds=_seconds, size=_size, count=_count)
-    return environment.get_template("page.html.j2").render(report=report, tones=TONES)
+    return environment.get_template("page.html.j2").render(report=report, tones=TONES, looks=LOOKS, pictures=drawn)
 
 
 def _seconds(value: float | None) -> str:

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.ledger.values import ENDED, RUNNING, RunEntry
+from orchestrator.report.look import look_first, pictures_of
 
 HEADLINES = {
     "done": "Done",
     "degraded": "Degraded",
+    "look-first": "A person should look",
     "nothing-to-do": "Nothing to do",
     "put-back": "Put back",
     "not-put-back": "Not put back",
@@ -37,6 +39,7 @@ DONE_MEANINGS = {
     "show": "A restore point is served in the staging place, where it can talk to nobody. Production was not touched.",
     "unstage": "There is nothing left in the staging place. Production was not touched.",
 }
+LOOK_MEANING = "The copy does not look as it did before the update, so a person should look at the pictures. Production was not touched."
 DRILL_MEANINGS = {
     "refused": "There was no drill. Production was not touched.",
     "unhealthy": "The site cannot be recovered from this restore point. Production was not touched; an incident was opened.",
@@ -97,6 +100,8 @@ def run_story(run: RunEntry) -> Story:
         "skipped": _releases(rehearse.get("skipped")),
         "auto_updates": _auto_updates(promote),
         "looked_at": _looked_at(rehearse),
+        "look_first": look_first(run),
+        "pictures": pictures_of(run),
         "client_duties": [
             f"{each.get('kind')} {each.get('slug')} {each.get('to')}: {each.get('reason')}"
             for each in map(_mapping, _list(rehearse.get("skipped")))
@@ -125,6 +130,8 @@ def _headline(run: RunEntry) -> str:
         return "Interrupted"
     if _degraded(run):
         return HEADLINES["degraded"]
+    if look_first(run):
+        return HEADLINES["look-first"]
     return HEADLINES.get(run.outcome, "Under way" if run.state == RUNNING else "Not ended")
 
 
@@ -150,6 +157,8 @@ def _meaning(run: RunEntry) -> str:
         return DRILL_MEANINGS[run.outcome]
     if run.duty == "rebuild" and run.outcome in REBUILD_MEANINGS:
         return REBUILD_MEANINGS[run.outcome]
+    if look_first(run):
+        return LOOK_MEANING
     if run.outcome == "done" and (part := _part(run)):
         return (
             f"A part of the restore point is in the place of production: {part}. All else stayed as it was."

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 HOST_ADDRESS = "127.0.0.1"
 SECONDS = 30.0
@@ -19,6 +20,15 @@ PORT = re.compile(r"[0-9]+")
 
 class ForwardError(Exception):
     """ssh does not lead a port of the host to us; the message is what it said."""
+
+
+def command_of(connection: Any) -> tuple[list[str], str]:
+    """Return ssh's command line as an Ansible connection has it, and the name of the host. Raises ForwardError."""
+    if connection.transport != "ssh":
+        raise ForwardError(f"the host is reached by {connection.transport!r}, and only ssh can lead a port to us")
+    program = str(connection.get_option("ssh_executable"))
+    command = [part.decode() for part in connection._build_command(program, "ssh")]
+    return command[command.index(program) :], str(connection.host)
 
 
 class Forward:

@@ -1,7 +1,8 @@
-"""Find the playbooks, roles and plugins that belong to this package."""
+"""Find the playbooks, roles and plugins that belong to this package, and the folder of our state."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -28,3 +29,14 @@ def playbook(name: str) -> Path:
 def ansible_config() -> Path:
     """Return the project's own ansible.cfg, which every run of ours uses."""
     return content_root() / "ansible.cfg"
+
+
+def state_folder() -> Path:
+    """Return the folder of our state, as the XDG rules have it."""
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "upkeep"
+
+
+def pictures_folder(state: Path, run: str) -> Path:
+    """Return where the pictures of a run lie."""
+    return state / "pictures" / run

@@ -20,6 +20,7 @@ from orchestrator.plan.step import Ending, Outcome, Seen
 from orchestrator.plan.walk import Batch, Finish, next_move
 from orchestrator.run.ansible import Call, Listener, Project, carry_out
 from orchestrator.run.events import StepReport
+from orchestrator.run.places import pictures_folder
 from orchestrator.run.record import Recorder, history
 
 
@@ -151,7 +152,8 @@ def _batch(desk: Desk, run: SiteRun, recorder: Recorder, batch: Batch, log: Path
     call = Call(
         steps=tuple(step.name for step in batch.steps),
         host=run.host,
-        variables=run.variables,
+        # The folder is this machine's business, so no plan has it.
+        variables={**run.variables, "upkeep_pictures_folder": str(pictures_folder(desk.state, run.run))},
         scratch=desk.state / "work" / run.run,
         log=log,
     )

@@ -22,6 +22,7 @@ CONTENT = str(Path(__file__).resolve().parents[2])
 if CONTENT not in sys.path:
     sys.path.insert(0, CONTENT)
 from orchestrator.run import lend
+from orchestrator.run.gateway_forward import ForwardError, command_of
 
 SECONDS = 120
 NEEDED = {"started": ("mode", "store", "access_key", "secret_key", "password"), "confirmed": ("control", "snapshot")}
@@ -130,15 +131,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _ssh(self) -> tuple[list[str], str]:
         """Return ssh's command line as Ansible writes it for this host, and the name of the host."""
-        connection = self._connection
-        if connection.transport != "ssh":
-            raise Unanswered(f"the host is reached by {connection.transport!r}, and only ssh can lead its port to us")
         # Opens the connection that Ansible keeps, with whatever it needs for that. The forward rides on it.
         if self._low_level_execute_command(":").get("rc") != 0:
             raise AnsibleConnectionFailure("the host does not carry out anything")
-        program = str(connection.get_option("ssh_executable"))
-        command = [part.decode() for part in connection._build_command(program, "ssh")]
-        return command[command.index(program) :], str(connection.host)
+        try:
+            return command_of(self._connection)
+        except ForwardError as error:
+            raise Unanswered(str(error)) from None
 
 
 def advice(state: str, given: dict[str, Any], said: str) -> str:

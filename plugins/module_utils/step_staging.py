@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from typing import Any
 
-from . import baseline, fetch, recovery, restic, run_state, scratch, staging, tree
+from . import baseline, fetch, php_log, recovery, restic, run_state, scratch, staging, tree
 from .points import PointError, Store, problems
 from .rehearsal import probe_served, probe_staging
 from .site import Site
@@ -37,7 +38,37 @@ def stage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
             f"The staging copy is not healthy before any update: {verdict['reasons'][0]}. Production was not touched.",
             evidence,
         )
+    if asked.options["serve"]:
+        serve_on(copy, run)
     return {"evidence": evidence}
+
+
+def serve_on(copy: staging.Staging, run: str) -> None:
+    """Leave the copy served for a browser's look from the controller. The step `looked` ends it."""
+    copy.serve(outlive=True)
+    known = run_state.load(copy.site, run, "look").get("known", [])
+    run_state.store(copy.site, run, "look", {"log": php_log.position(copy.log), "known": known})
+
+
+def looked(asked: Asked, site: Site, run: str) -> dict[str, Any]:
+    """End the serving for a browser's look, and tell what is new in PHP's log since the look before.
+
+    What a person has to look at first, `withheld`, is not to be promoted, and WordPress is not to bring it either.
+    """
+    if asked.check_mode:
+        return {"changed": False}
+    folder = os.path.join(site.run_folder(run), "staging")
+    staging.stop_server(folder)
+    withheld, staged = asked.options["withheld"], run_state.load(site, run, "staged")
+    if withheld and staged:
+        held = [{key: each[key] for key in ("kind", "slug", "version")} for each in withheld]
+        run_state.store(site, run, "staged", {**staged, "delivered": [], "held": [*staged.get("held", []), *held]})
+    look = run_state.load(site, run, "look")
+    known = look.get("known", [])
+    grown = php_log.growth(os.path.join(folder, "php.log"), look["log"]) if "log" in look else php_log.Growth()
+    new = [fatal for fatal in grown.fatals if fatal.key not in known]
+    run_state.store(site, run, "look", {"known": [*known, *(fatal.key for fatal in new)]})
+    return {"evidence": {"fatals": [fatal.sample for fatal in new[: php_log.MAX_SAMPLES]], "warnings": grown.warnings}}
 
 
 def show(asked: Asked, site: Site, run: str) -> dict[str, Any]:

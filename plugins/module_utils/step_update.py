@@ -10,6 +10,7 @@ from . import auto_updates, background, baseline, promotion, rehearsal, run_stat
 from .own_way_back import BEGUN
 from .release_choice import Terms, as_hold
 from .site import Site
+from .step_staging import serve_on
 from .task import Asked, Stop
 
 
@@ -27,6 +28,9 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     copy = staging.opened_staging(site, run, configuration)
     # An updated copy is judged beside the same copy before: production has another web server.
     old = run_state.load(site, run, "staging").get("probes") or before["verdict"]["probes"]
+    if run_state.load(site, run, "staged"):
+        # Whoever asks twice in one run has a copy that was updated already.
+        copy.reset()
     options = asked.options
     trial = rehearsal.Rehearsal(
         site,
@@ -40,6 +44,8 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     today = datetime.now(timezone.utc).date()
     terms = Terms(options["policy"], options["holds"], today, options["first_seen"], options["released"])
     evidence = rehearsal.rehearse(trial, run, terms, database)
+    if evidence["delivered"] and options["serve"]:
+        serve_on(copy, run)
     return {"evidence": evidence, "outcome": "done" if evidence["delivered"] else "nothing-to-do"}
 
 

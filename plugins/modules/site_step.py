@@ -21,6 +21,7 @@ options:
         store. A dump that is empty, cut off or lacks tables, and a snapshot that lacks files, fail the task.
       - V(stage) copies files and database, serves the copy under the same Host name on another port of the host's loopback
         address and shows that it passes the baseline itself. Mail, cron and outgoing requests are off in it.
+      - V(looked) ends what O(serve) began, and tells what PHP's log gained meanwhile.
       - V(unstage) removes files and tables of the copy, or of the restore point that is shown there.
       - V(show) brings a restore point to the staging place and leaves it served there, for a person to look at.
       - V(rehearse) asks for releases, tries those that the contract allows in staging, finds and holds the bad ones.
@@ -39,7 +40,7 @@ options:
       - V(release) ends a run. It removes what the run left on the host and gives the lease back.
       - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
     type: str
-    choices: [preflight, probe, snapshot, stage, unstage, rehearse, promote, back, restore, drill, rebuild, show, release, recover]
+    choices: [preflight, probe, snapshot, stage, looked, unstage, rehearse, promote, back, restore, drill, rebuild, show, release, recover]
     required: true
   run:
     description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
@@ -50,7 +51,7 @@ options:
     type: dict
     required: true
   probes:
-    description: The probes, one for each function of the site. Every step but V(snapshot) needs them.
+    description: The probes, one for each function of the site. Every step but V(snapshot) and V(looked) needs them.
     type: list
     elements: dict
   keep_lease:
@@ -96,6 +97,15 @@ options:
     description: For V(rehearse), the address of the gateway for packages, as M(package_gateway) returns it.
     type: str
     default: ""
+  serve:
+    description: For V(stage) and V(rehearse), leave the copy served for a browser's look, which V(looked) ends.
+    type: bool
+    default: false
+  withheld:
+    description: For V(looked), releases that are not to be promoted until a person has looked. With any, nothing is promoted.
+    type: list
+    elements: dict
+    default: []
   point:
     description: For V(snapshot), the id of the restore point, named before it is taken.
     type: str
@@ -247,7 +257,7 @@ from ..module_utils.step_probe import preflight, probe
 from ..module_utils.step_rebuild import rebuild
 from ..module_utils.step_restore import restore
 from ..module_utils.step_snapshot import snapshot
-from ..module_utils.step_staging import show, stage, unstage
+from ..module_utils.step_staging import looked, show, stage, unstage
 from ..module_utils.step_update import back, promote, rehearse
 from ..module_utils.task import carry_out
 
@@ -256,6 +266,7 @@ STEPS = {
     "probe": probe,
     "snapshot": snapshot,
     "stage": stage,
+    "looked": looked,
     "unstage": unstage,
     "rehearse": rehearse,
     "promote": promote,
@@ -299,6 +310,7 @@ HOLD = {
 }
 RELEASED = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "sha256")}
 ARTEFACT = {name: {"type": "str", "required": True} for name in ("kind", "slug", "file", "version", "sha256")}
+WITHHELD = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version")}
 FIRST_SEEN = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "day")}
 
 
@@ -325,6 +337,8 @@ def main() -> None:
             "released": {"type": "list", "elements": "dict", "default": [], "options": RELEASED},
             "artefacts": {"type": "list", "elements": "dict", "default": [], "options": ARTEFACT},
             "package_gateway": {"type": "str", "default": "", "no_log": True},
+            "serve": {"type": "bool", "default": False},
+            "withheld": {"type": "list", "elements": "dict", "default": [], "options": WITHHELD},
             "point": {"type": "str"},
             "manifest": {"type": "dict"},
             "only": {"type": "str", "choices": list(CHOICES), "default": ALL},
@@ -346,7 +360,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 5400},
         },
         required_if=[
-            *[("step", name, ["probes"]) for name in STEPS if name != "snapshot"],
+            *[("step", name, ["probes"]) for name in STEPS if name not in ("snapshot", "looked")],
             ("step", "rehearse", ["policy"]),
             ("step", "snapshot", ["point", "store", "password"]),
             ("step", "restore", ["manifest", "store", "password"]),

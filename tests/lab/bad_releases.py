@@ -192,6 +192,16 @@ add_action( 'template_redirect', function () {
 }, 20 );""",
     ),
     Bad(
+        "2.41",
+        "bad-only-in-a-browser",
+        "the forms are gone and a script dies; status, text and log are right",
+        """
+add_action( 'template_redirect', function () {
+	ob_start( function ( $page ) { return preg_replace( '~<form\\b.*?</form>~s', '', $page ); } );
+}, 20 );
+add_action( 'wp_footer', function () { echo '<script>labBannerMissing();</script>'; } );""",
+    ),
+    Bad(
         "2.20",
         "busy-for-ever-only-in-production",
         "pages with the status 503 that does not pass, under php-fpm only",

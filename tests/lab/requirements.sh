@@ -54,6 +54,8 @@ wanted=(nginx-light mariadb-server openssh-server openssh-client sudo acl restic
     libpam-systemd iproute2 util-linux procps python3 curl)
 for part in fpm cli mysql xml mbstring curl gd zip intl sqlite3 opcache; do wanted+=("php$php-$part"); done
 wanted+=(postgresql "php$php-pgsql")
+# A browser for looks at a copy. Ubuntu's is a snap, which this does not fetch: Google's own will do there.
+if ! command -v google-chrome >/dev/null && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then wanted+=(chromium); fi
 if [ "$ceph" = yes ]; then wanted+=(ceph-mon ceph-osd radosgw ceph-common); fi
 if ! command -v npm >/dev/null; then wanted+=(npm); fi
 

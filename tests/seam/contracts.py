@@ -38,6 +38,7 @@ CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "own error log": ((*PRODUCTION, "error_log"), "/var/log/php/shop.log"),
     "no port": ((*PRODUCTION, "port"), DELETED),
     "not WordPress": ((), "other"),
+    "pictures": ((*UPDATE, "pictures"), {"of": ["a post"], "threshold": 0.02, "masks": [".slideshow"], "width": 800}),
     "one tiny function": (("sites", "shop", "functions"), [_TINY_FUNCTION]),
 }
 CONTRACTS = tuple(CHANGES)

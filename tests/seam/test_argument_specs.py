@@ -38,6 +38,7 @@ RUN = {
     "upkeep_database_password": "the site's",
     "upkeep_holds": [{"kind": "plugin", "slug": "lab-banner", "version": "2.0"}],
     "upkeep_first_seen": [{"kind": "plugin", "slug": "lab-banner", "version": "2.1", "day": "2026-11-01"}],
+    "upkeep_pictures_folder": "/root/.local/state/upkeep/pictures/20261122T020000Z-1f0c9a2b",
     "upkeep_released": [{"kind": "plugin", "slug": "lab-banner", "version": "2.0", "sha256": "a" * 64}],
 }
 # A default that only names a variable of the run: "{{ upkeep_keep_lease | default(false) }}"

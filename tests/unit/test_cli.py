@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -395,6 +397,83 @@ def test_an_update_that_is_degraded_has_an_exit_code_of_its_own(desk: Desk) -> N
     assert "Degraded" in out
     assert "not done yet" in out
     assert "event of WordPress's cron: migrate" in out
+
+
+def wants_pictures(desk: Desk) -> None:
+    desk.contract.write_text(written(changed(("scope", "update", "pictures"), {"of": "all"})))
+
+
+@pytest.mark.parametrize("command", [("plan",), ("run", "--now"), ("rehearse",), ("run", "plan.json")])
+def test_pictures_that_nobody_can_take_are_refused_before_anything_is_touched(
+    desk: Desk, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wants_pictures(desk)
+    assert desk.type("plan", "example", "--out", "plan.json")[0] == 0
+    monkeypatch.setenv("PATH", str(desk.folder))
+    words = command if command[-1] == "plan.json" else (command[0], "example", *command[1:])
+    code, _, err = desk.type(*words)
+    assert code == 12
+    assert "the contract of example wants pictures, and there is no Chromium; nothing was touched" in err
+    assert "Next: apt-get install --no-install-recommends chromium" in err
+    assert desk.project.steps() == []
+    # A backup needs no browser, and a contract with pictures is no mistake.
+    assert desk.type("run", "example", "--duty", "backup")[0] == 0
+    code, out, _ = desk.type("check", "example")
+    assert code == 0
+    assert "Warning: example: scope.update.pictures: there is no Chromium" in out
+
+
+def test_what_a_person_should_look_at_has_an_exit_code_its_pictures_and_a_hold(desk: Desk) -> None:
+    folder = desk.folder / "pictures"
+    folder.mkdir()
+    (folder / "01.after.png").write_bytes(b"a picture")
+    sha256 = hashlib.sha256(b"a picture").hexdigest()
+    file = {"what": "after, picture", "file": "01.after.png", "bytes": 9, "sha256": sha256}
+    other = {"what": "before, picture", "file": "01.before.png", "bytes": 9, "sha256": "a" * 64}
+    objection = "front page: the form to /order/ is gone"
+    seen: dict[str, Any] = {
+        "name": "front page",
+        "verdict": "look",
+        "objections": [objection],
+        "notes": [],
+        "files": [other, file],
+    }
+    # The second look before may well have been the same picture.
+    seen["files"] += [{**file, "what": "again, picture"}]
+    pictures = {"folder": str(folder), "objections": [objection], "pages": [seen]}
+    held = {"kind": "plugin", "slug": "lab-banner", "to": "2.41", "sha256": "b" * 64, "reason": objection}
+    desk.project.script(
+        rehearse={"outcome": "nothing-to-do", "evidence": {"pictures": pictures, "delivered": [], "held": [held]}},
+        promote={"outcome": "nothing-to-do"},
+    )
+    code, out, _ = desk.type("run", "example", "--now", "--json")
+    (told,) = json.loads(out)["runs"]
+    assert (code, told["outcome"], told["headline"]) == (12, "nothing-to-do", "A person should look")
+    assert (told["look_first"], told["pictures"]["folder"]) == ([objection], str(folder))
+    assert desk.project.steps()[-2:] == ["promote", "release"]
+    assert f"upkeep report example --run {told['run']}" in told["next"]
+    (hold,) = json.loads(desk.type("status", "example", "--json")[1])["holds"]
+    assert (hold["slug"], hold["reason"]) == ("lab-banner", objection)
+
+    assert desk.type("report", "example", "--run", told["run"], "--out", "page.html")[0] == 0
+    page = (desk.folder / "page.html").read_text()
+    assert base64.b64encode(b"a picture").decode() in page
+    assert page.count("<img ") == 1
+    assert 'class="run warn"' in page
+    assert sha256 in page
+    # One that is not what the ledger says any more is not shown.
+    (folder / "01.after.png").write_bytes(b"another")
+    desk.type("report", "example", "--run", told["run"], "--out", "page.html")
+    assert "<img " not in (desk.folder / "page.html").read_text()
+
+    _, out, _ = desk.type("run", "example", "--now")
+    assert f"look at {objection}" in " ".join(out.split())
+    assert str(folder) in out
+    assert desk.type("release-hold", "example", str(hold["id"]))[0] == 0
+    planned = json.loads(desk.type("plan", "example", "--duty", "rehearse", "--json")[1])
+    assert planned["runs"][0]["run_variables"]["upkeep_released"] == [
+        {"kind": "plugin", "slug": "lab-banner", "version": "2.41", "sha256": "b" * 64}
+    ]
 
 
 def test_a_site_that_is_ill_after_the_soak_is_an_incident_and_nothing_is_thrown_away(desk: Desk) -> None:
