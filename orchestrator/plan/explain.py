@@ -20,6 +20,7 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "holds": ("scope.update.holds",),
     "wait_minutes": ("scope.update.background",),
     "soak_minutes": ("scope.update.soak_minutes",),
+    "freeze_seconds": ("scope.update.freeze_seconds",),
 }
 
 

@@ -7,6 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.ledger.values import ENDED, RUNNING, RunEntry
+from orchestrator.report.shape import listed as _list
+from orchestrator.report.shape import mapping as _mapping
+from orchestrator.report.shape import number as _number
+from orchestrator.report.touches import freeze, touches
 
 HEADLINES = {
     "done": "Done",
@@ -97,6 +101,8 @@ def run_story(run: RunEntry) -> Story:
         "skipped": _releases(rehearse.get("skipped")),
         "auto_updates": _auto_updates(promote),
         "looked_at": _looked_at(rehearse),
+        "touches": touches(rehearse),
+        "freeze": freeze(promote),
         "client_duties": [
             f"{each.get('kind')} {each.get('slug')} {each.get('to')}: {each.get('reason')}"
             for each in map(_mapping, _list(rehearse.get("skipped")))
@@ -379,18 +385,6 @@ def _releases(value: Any) -> list[Story]:
 def _evidence(run: RunEntry, name: str) -> Mapping[str, Any]:
     step = run.step(name)
     return step.evidence if step is not None else {}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _span(began: datetime, ended: datetime | None) -> float | None:
