@@ -107,6 +107,7 @@ class Site:
     folder: Path
     run_id: str = ""
     is_tidy: bool = False
+    rehearsed: Step | None = None
 
     @property
     def host(self) -> Host:
@@ -179,7 +180,8 @@ class Site:
     def put_back_in_production(self, *, state: State) -> Step:
         """Run the steps with what is on offer; assert that staging saw nothing and production went back to `state`."""
         steps = self.run(*WHOLE)
-        assert steps["rehearse"].outcome == "done", steps["rehearse"].evidence
+        self.rehearsed = steps["rehearse"]
+        assert self.rehearsed.outcome == "done", self.rehearsed.evidence
         promoted = steps["promote"]
         assert promoted.outcome == "put-back", promoted
         assert promoted.evidence["back_verdict"]["healthy"] is True

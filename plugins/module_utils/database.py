@@ -203,17 +203,8 @@ class Database:
             self.put_aside(copies)
 
     def take_over(self, tables: list[str], other: str) -> None:
-        """Put tables of another database of this server in the place of this one's, by one statement."""
-        there, moves, away = set(self.tables()), [], []
-        for number, table in enumerate(tables):
-            if table in there:
-                away.append(f"{PUT_AWAY}{number}")
-                moves.append(f"{quoted(table)} TO {quoted(away[-1])}")
-            moves.append(f"{quoted(other)}.{quoted(table)} TO {quoted(table)}")
-        if moves:
-            self.drop([name for name in self.ours(PUT_AWAY) if name in away])
-            self.query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}; RENAME TABLE {', '.join(moves)}")
-            self.drop(away)
+        """Put tables of another database of this server in the place of this one's: see own_way_back.take_over()."""
+        own_way_back.take_over(self.query, tables, other)
 
     def put_back(self, copies: dict[str, str], known: list[str], prefix: str) -> list[str]:
         """Rename copies back to their tables and drop what was not there before: see own_way_back.tables_back()."""

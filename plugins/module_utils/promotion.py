@@ -129,6 +129,7 @@ class Promotion:
             known=[],
             sums={},
             spares=[],
+            staging=self.site.staging_database,
         )
 
     def arm(self, deadline: float) -> Armed:

@@ -110,18 +110,17 @@ class TablesAside:
         return str(self.staged.get("sums", {}).get(table, ""))
 
 
-def from_staging(database: Database, staging: str, journal: Mapping[str, Any], changed: list[str]) -> list[str]:
+def from_staging(database: Database, journal: Mapping[str, Any], changed: list[str]) -> list[str]:
     """Put tables that staging still holds as they were in the freeze in the place of production's. Returns their names.
 
     What staging holds is compared first; a table that is not what it was is left alone. Safe to repeat.
     """
     wanted = [table for table in changed if table in journal.get("spares", ())]
-    if not wanted or staging.lower() == database.name.lower():
+    if not wanted:
         return []
-    other = replace(database, name=staging)
-    held = other.checksums(wanted)
+    held = replace(database, name=journal["staging"]).checksums(wanted)
     good = [table for table in wanted if held[table] == journal["sums"][table]]
-    database.take_over(good, staging)
+    database.take_over(good, journal["staging"])
     return good
 
 

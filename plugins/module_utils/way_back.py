@@ -77,7 +77,7 @@ def back(promotion: Promotion, session: ContextManager[str]) -> dict[str, Any]:
             evidence["tables_back"] = database.put_back(journal["copies"], journal["known"], promotion.prefix)
         if journal["sums"]:
             changed = _changed(database, journal["sums"])
-            held = from_staging(database, site.staging_database, journal, changed)
+            held = from_staging(database, journal, changed)
             if held:
                 evidence["tables_from_staging"] = held
                 changed = _changed(database, journal["sums"])

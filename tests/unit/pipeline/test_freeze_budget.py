@@ -228,10 +228,10 @@ def test_only_what_staging_still_holds_row_for_row_is_taken_from_there(monkeypat
     monkeypatch.setattr("plugins.module_utils.tables_aside.replace", lambda database, name: staging)
     taken: list[Any] = []
     monkeypatch.setattr(Server, "take_over", lambda self, tables, other: taken.append((tables, other)), raising=False)
-    journal = {"sums": {"wp_quiet": "1:d", "wp_lively": "2:d"}, "spares": ["wp_quiet", "wp_lively"]}
+    sums = {"wp_quiet": "1:d", "wp_lively": "2:d"}
+    journal = {"sums": sums, "spares": ["wp_quiet", "wp_lively"], "staging": "shop_staging"}
 
-    back = from_staging(live, "shop_staging", journal, ["wp_lively", "wp_quiet"])  # type: ignore[arg-type]
+    back = from_staging(live, journal, ["wp_lively", "wp_quiet"])  # type: ignore[arg-type]
 
     assert (back, taken) == (["wp_quiet"], [(["wp_quiet"], "shop_staging")])
-    assert from_staging(live, "SHOP", journal, ["wp_quiet"]) == []  # type: ignore[arg-type]
-    assert from_staging(live, "shop_staging", {"sums": {}}, ["wp_quiet"]) == []  # type: ignore[arg-type]
+    assert from_staging(live, {"sums": sums}, ["wp_quiet"]) == []  # type: ignore[arg-type]
