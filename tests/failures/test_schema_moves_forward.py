@@ -26,7 +26,7 @@ def test_schema_moves_forward_in_production(site: Site) -> None:
     assert (touches["class"], release["class"]) == ("schema", "schema")
     assert touches["tables"]["schema"] == ["wp_lab_orders"]
     assert release["files"] == {"added": 0, "changed": 1, "removed": 0}
-    aside = len(promoted.evidence["tables_aside"])
+    aside = len(site.rehearsed.evidence["tables_changed"])
     assert touches["way_back"] == f"the trees are exchanged back and {aside} tables renamed back, together"
     assert 0 < promoted.evidence["expected"]["seconds"] < promoted.evidence["expected"]["budget"] == 60
     assert promoted.evidence["frozen_seconds"] > 0
