@@ -157,18 +157,18 @@ class Progress:
 
 def _in_short(evidence: Mapping[str, Any]) -> str:
     """Say what a step did that says nothing itself."""
-    told = [str(evidence["state"])] if evidence.get("state") else []
+    words = [str(evidence["state"])] if evidence.get("state") else []
     for key in ("delivered", "held", "skipped", "removed"):
         if isinstance(evidence.get(key), list):
-            told.append(f"{len(evidence[key])} {key}")
+            words.append(f"{len(evidence[key])} {key}")
     if isinstance(evidence.get("touches"), dict):
-        told.append(str(evidence["touches"].get("class")))
+        words.append(str(evidence["touches"].get("class")))
     clone, database = evidence.get("clone"), evidence.get("database")
     if isinstance(clone, dict) and isinstance(database, dict):
-        told.append(f"{clone.get('files')} files, {database.get('tables')} tables")
+        words.append(f"{clone.get('files')} files, {database.get('tables')} tables")
     if isinstance(evidence.get("frozen_seconds"), int | float):
-        told.append(f"frozen for {evidence['frozen_seconds']:.1f} s")
-    return ", ".join(told)
+        words.append(f"frozen for {evidence['frozen_seconds']:.1f} s")
+    return ", ".join(words)
 
 
 class Silence:
@@ -240,10 +240,10 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
             reason = f": {clip(release['reason'])}" if release.get("reason") else ""
             facts.add_row(f"  {title}", Text(safe(words + reason), style="yellow" if title == "held" else ""))
     if answer["touches"]:
-        for title, told in touch_rows(answer["touches"]):
-            facts.add_row(f"  {title}", Text(safe(told)))
-    for number, left in enumerate(answer["degraded"][:MOST_REASONS]):
-        facts.add_row("  not done yet" if number == 0 else "", Text(safe(clip(left)), style="yellow"))
+        for title, words in touch_rows(answer["touches"]):
+            facts.add_row(f"  {title}", Text(safe(words)))
+    for number, words in enumerate(answer["degraded"][:MOST_REASONS]):
+        facts.add_row("  not done yet" if number == 0 else "", Text(safe(clip(words)), style="yellow"))
     if answer["frozen_seconds"] is not None:
         facts.add_row("  frozen", _frozen_words(answer))
     if answer["broken"]:
