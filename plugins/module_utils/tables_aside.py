@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from . import freeze_budget
 from .database import Database, DatabaseError
@@ -39,7 +39,7 @@ class TablesAside:
     def plan(self, *, budget: float, migrates: bool, probe_seconds: float, client: str) -> None:
         """Choose what is copied and when. Raises Stop when the freeze would be longer than `budget` seconds."""
         sizes = self.database.sizes()
-        own = {table for table in sizes if table.startswith(self.prefix)} - set(self.tables)
+        own = set(_own(sizes, self.prefix)) - set(self.tables)
         parts = {"migrate": self.pace.migrate_seconds if migrates else 0.0, "probe": probe_seconds}
         found = freeze_budget.expected(self.pace, sizes, self.tables, own, budget=budget, rest=parts)
         freeze_budget.refuse(found, sizes, client)
@@ -68,7 +68,7 @@ class TablesAside:
         still holds as they are, again: copies made ahead that are not what their tables are any more}
         """
         known = self.database.tables()
-        others = [table for table in known if table.startswith(self.prefix) and table not in self.copies]
+        others = [table for table in _own(known, self.prefix) if table not in self.copies]
         made = sorted(set(self.copies) & set(known)) if self.ahead else []
         sums, now = self.database.looked_at([*others, *made])
         if any(now.get(table) != self.definitions.get(table) for table in self.copies):
@@ -102,7 +102,7 @@ class TablesAside:
         sums, definitions = self.database.looked_at(sorted(journal["sums"]))
         other = {table for table in sums if sums[table] != journal["sums"][table]}
         known = {*journal["known"], *self.staged.get("new_tables", ())}
-        came = {table for table in definitions if table.startswith(self.prefix) and table not in known}
+        came = set(_own(definitions, self.prefix)) - known
         strange = came | (other & set(journal["spares"]))
         return sorted(strange), sorted(other - strange)
 
@@ -122,6 +122,19 @@ def from_staging(database: Database, journal: Mapping[str, Any], changed: list[s
     good = [table for table in wanted if held[table] == journal["sums"][table]]
     database.take_over(good, journal["staging"])
     return good
+
+
+def _own(tables: Iterable[str], prefix: str) -> list[str]:
+    """Return the tables of the site with this prefix, without those of another one whose prefix begins with it.
+
+    Visitors of that one are not kept out: what they write would be lost on a way back.
+    """
+    names = {table for table in tables if table.startswith(prefix)}
+    options = [
+        table[: -len("options")] for table in names if table.endswith("_options") and table != prefix + "options"
+    ]
+    others = tuple(other for other in options if {other + "posts", other + "users"} <= names)
+    return sorted(table for table in names if not table.startswith(others))
 
 
 def _rows(checksum: str) -> str:

@@ -158,6 +158,14 @@ def test_what_staging_still_holds_needs_no_copy_and_what_was_written_since_gets_
     assert (sorted(seen["sums"]), seen["spares"]) == (["wp_quiet", "wp_tied"], ["wp_quiet"])
 
 
+def test_tables_of_a_site_whose_prefix_begins_with_this_ones_are_left_alone() -> None:
+    server = shop()
+    server.write(wp_two_options="1", wp_two_posts="1", wp_two_users="1", wp_two_shop="1", wp_x_options="1")
+    seen = frozen(aside(server))
+    assert [name for name in seen["sums"] if name.startswith("wp_two")] == []
+    assert "wp_x_options" in aside(server).tables
+
+
 def test_a_table_that_changed_only_in_production_is_seen() -> None:
     server = shop()
     tables = aside(server)
