@@ -9,6 +9,7 @@ from typing import Any, Iterable, Mapping
 from . import freeze_budget
 from .database import Database, DatabaseError
 from .freeze_budget import AHEAD, Expected, Pace
+from .touched import NO_SUM
 
 
 @dataclass
@@ -73,7 +74,11 @@ class TablesAside:
         sums, now = self.database.looked_at([*others, *made])
         if any(now.get(table) != self.definitions.get(table) for table in self.copies):
             raise DatabaseError("somebody changed the definition of a table at the last moment")
-        again = [table for table in made if _rows(sums.pop(table)) != _rows(self.ahead.get(self.copies[table], ""))]
+        then = {table: self.ahead.get(self.copies[table], NO_SUM) for table in made}
+        # What the server cannot compare may have changed.
+        again = [
+            table for table in made if _rows(sums.pop(table)) != _rows(then[table]) or then[table].startswith(NO_SUM)
+        ]
         spares = [table for table in others if table not in self.stuck and sums[table] == self._staged_sum(table)]
         return {"known": known, "sums": sums, "spares": spares, "again": again}
 

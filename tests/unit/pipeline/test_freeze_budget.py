@@ -206,6 +206,15 @@ def test_copies_made_ahead_are_made_again_where_somebody_wrote_meanwhile() -> No
     assert server.rows[tables.copies["wp_changed"]] == "2"
 
 
+def test_a_copy_made_ahead_that_the_server_cannot_compare_is_made_again() -> None:
+    server = shop()
+    server.write(wp_changed="NULL")
+    tables = aside(server, pace=SLOW)
+    server.sized = 10
+    frozen(tables)
+    assert server.log[-2] == ("again", ["wp_changed"])
+
+
 def test_too_much_written_meanwhile_stops_before_anything_is_exchanged() -> None:
     server = shop()
     tables = aside(server, pace=SLOW)
