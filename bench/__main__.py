@@ -1,4 +1,4 @@
-"""Measure: python -m bench [--only a,b,c,d] [--repeat 3]"""
+"""Measure: python -m bench [--only a,b,c,d,e] [--repeat 3]"""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import signal
 import sys
 from pathlib import Path
 
-from bench import controller, outage, restore_points, snapshots
+from bench import big_updates, controller, outage, restore_points, snapshots
 from bench.rows import keep, put_in, table
 from bench.site import BenchError, opened
 from tests.lab import LabError
 
 HERE = Path(__file__).parent
-PARTS = {part.PART: part.measure for part in (outage, controller, snapshots, restore_points)}
+PARTS = {part.PART: part.measure for part in (outage, controller, snapshots, restore_points, big_updates)}
 
 
 def main() -> int:
     """Measure the parts that were asked for and write what came out."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, with peers beside us. Needs root.")
     parser.add_argument(
-        "--only", default=",".join(PARTS), metavar="PARTS", help="which parts: a, b, c, d (default: all)"
+        "--only", default=",".join(PARTS), metavar="PARTS", help="which parts: a, b, c, d, e (default: all)"
     )
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="how often each is measured (default: 3)")
     parser.add_argument("--first", action="store_true", help="go before whatever else this machine is doing (nice -15)")

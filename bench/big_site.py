@@ -16,20 +16,20 @@ TABLE = "wp_bench_entries"
 WORDS = 4_000
 
 
-def fill(site: Site) -> str:
+def fill(site: Site, size_of_all: int = BYTES, files: int = FILES) -> str:
     """Write uploads and rows below the site's beginning. Returns what there is now, in words."""
     chance = random.Random(SEED)
-    weights = [chance.lognormvariate(0, 1) for _ in range(FILES)]
+    weights = [chance.lognormvariate(0, 1) for _ in range(files)]
     whole, total = sum(weights), 0
     for number, weight in enumerate(weights):
-        size = LEAST + int(weight / whole * (BYTES - FILES * LEAST))
+        size = LEAST + int(weight / whole * (size_of_all - files * LEAST))
         write(upload(site, number), chance.randbytes(size))
         total += size
     load(site, f"CREATE TABLE {TABLE} (id BIGINT PRIMARY KEY, author VARCHAR(60), created DATETIME, body LONGTEXT)", [])
     load(site, "", [rows(chance, range(first, first + PER_STATEMENT)) for first in range(0, ROWS, PER_STATEMENT)])
     size = int(site.lab.host(HOST).sql(f"SELECT SUM(LENGTH(body) + 40) FROM {TABLE}"))  # noqa: S608 - our own name
     return (
-        f"WordPress, {FILES} generated uploads (seed {SEED}, {total / 1e9:.2f} GB that do not compress, as pictures do not) and "
+        f"WordPress, {files} generated uploads (seed {SEED}, {total / 1e9:.2f} GB that do not compress, as pictures do not) and "
         f"{ROWS} generated rows ({size / 1e6:.0f} MB of text)"
     )
 

@@ -125,7 +125,7 @@ class Host:
             "LAB_GATEWAY": self.instance.controller_address,
             "LAB_MIRROR": self.instance.mirror_address,
             "LAB_SUDO": "yes" if self.sudo else "no",
-            "LAB_WAITS_FOR_DISK": "yes" if self.instance.waits_for_disk else "no",
+            "LAB_WAITS_FOR_DISK": "yes" if self.instance.on_disk else "no",
         }
         holder = start(self.instance, self.name, namespace_command(), self.folder / "console.log", environment)
         write_pidfile(self.folder / "holder.pid", holder)
@@ -290,7 +290,7 @@ class Host:
 def known(instance: Instance) -> list[Host]:
     """Return every host of an instance that has a folder, alive or not."""
     found = []
-    for folder in sorted((instance.folder / "hosts").glob("*")):
+    for folder in sorted(instance.hosts.glob("*")):
         try:
             noted = json.loads((folder / "host.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):

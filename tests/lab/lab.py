@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.lab import hosts, network
+from tests.lab import hosts, memory, network
 from tests.lab.cleanup import end_strays, sweep
 from tests.lab.hosts import Host
 from tests.lab.layout import Instance, LabError, check_name, instances
@@ -98,6 +98,8 @@ class Lab:
             if other.name != self.instance.name and other.number == self.instance.number and other.folder.exists():
                 raise LabError(f"Lab {other.name} has the same addresses as {self.instance.name}. Choose another name.")
         network.lay_bridge(self.instance)
+        if not self.instance.on_disk:
+            memory.hold(self.instance.hosts)
         folder = self.instance.ssh
         folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         key = folder / "id_ed25519"

@@ -85,8 +85,13 @@ class Instance:
         return STATE / self.name
 
     @property
-    def waits_for_disk(self) -> bool:
-        """Say whether the hosts' databases wait until the disk has what they write: not in tests, whose machine never fails."""
+    def hosts(self) -> Path:
+        """Return the folder of all hosts."""
+        return self.folder / "hosts"
+
+    @property
+    def on_disk(self) -> bool:
+        """Say whether the hosts' files are on the disk, and their databases wait for it: not in tests, whose machine never fails."""
         return not self.name.startswith("test")
 
     @property
@@ -96,7 +101,7 @@ class Instance:
 
     def host_folder(self, name: str) -> Path:
         """Return the folder of one host."""
-        return self.folder / "hosts" / check_name(name)
+        return self.hosts / check_name(name)
 
 
 def instances() -> list[Instance]:

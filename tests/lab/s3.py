@@ -66,12 +66,17 @@ class S3(Service):
         self._launch(command, {"RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"', "HOME": str(self.folder)})
 
     def clear(self) -> None:
-        """Remove every object."""
+        """Remove every object. A store that runs is started anew: it remembers what it had, and would answer with what is gone."""
+        running = self.running
+        if running:
+            self.stop()
         for path in self.data.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+        if running:
+            self.start()
 
     def _keys(self) -> dict[str, str]:
         try:
