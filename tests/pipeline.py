@@ -257,7 +257,7 @@ class Site:
         names = self.host.sql("SHOW TABLES").split()
         whole = [name for name in names if name not in LIVELY]
         rows = [
-            f"SELECT '{name}', MD5(CONCAT_WS('|', {what})) FROM {name} WHERE {which}"  # noqa: S608 - words of this file
+            f"SELECT '{name}', MD5(CONCAT_WS('|', {what})) FROM {name} WHERE {which} ORDER BY 2"  # noqa: S608 - words of this file
             for name, (what, which) in LIVELY.items()
         ]
         definitions = [f"SHOW CREATE TABLE {name}" for name in names]
