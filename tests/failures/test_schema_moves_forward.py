@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.lab import Lab
 from tests.pipeline import Site
+from tests.staged import staged
 
 pytestmark = pytest.mark.root
 
@@ -54,3 +58,16 @@ def test_schema_moves_forward_in_production_alone(site: Site) -> None:
     assert promoted.evidence["tables_unexpected"] == []
     assert "tables changed in production that did not change in its copy: wp_comments" in promoted.message
     site.serves("1.0")
+
+
+def test_schema_moves_forward_in_production_alone_and_the_promotion_dies(
+    lab: Lab, sockets: Path, tmp_path: Path, as_template: set[str]
+) -> None:
+    with staged(lab, sockets, tmp_path, as_template, lab_banner="2.60") as ready:
+        ready.host.ask("promote", stop="after Promotion.look", alone=True)
+        ready.until_nothing_works()
+
+        journal = ready.journal()
+        assert journal["state"] == "back", (ready.folder / "own_way_back.log").read_text()
+        assert journal["host"]["tables_from_staging"] == ["wp_comments"]  # type: ignore[index]
+        ready.again()
