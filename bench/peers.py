@@ -13,7 +13,7 @@ from orchestrator.run import s3
 TAR, BORG, RESTIC = "tar | gzip and mariadb-dump | gzip", "borg and sync", "restic and mariadb-dump by hand"
 SCRATCH = "/srv/shop/.bench"
 DUMP = f"mariadb-dump --defaults-extra-file={SCRATCH}/client.cnf --single-transaction --quick shop"
-LOAD = f"mariadb --defaults-extra-file={SCRATCH}/client.cnf shop_staging"
+LOAD = f"mariadb --defaults-extra-file={SCRATCH}/client.cnf bench_loaded"
 # Both ends of a pipe are looked at: a dump that dies is no copy.
 STREAMS = {
     "files.tar.gz": "set -o pipefail; tar -C /srv/shop -cf - htdocs | gzip",
@@ -92,8 +92,10 @@ class Peers:
             raise BenchError(f"tar ended with {stream.returncode}")
 
     def load(self) -> None:
-        """Load the newest dump into an empty database."""
-        self._host.sql("DROP DATABASE shop_staging; CREATE DATABASE shop_staging")
+        """Load the newest dump into an empty database of its own: ours refuses a staging database with somebody's tables."""
+        self._host.sql(
+            "DROP DATABASE IF EXISTS bench_loaded; CREATE DATABASE bench_loaded; GRANT ALL ON bench_loaded.* TO shop@localhost"
+        )
         self.shell(f"{LOAD} <{SCRATCH}/dump/database.sql")
 
     def clean(self) -> None:
