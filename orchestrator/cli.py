@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator import cli_ask, cli_due, cli_probe, cli_proof, cli_restore, cli_run, cli_store, screen
+from orchestrator import cli_artefact, cli_ask, cli_due, cli_probe, cli_proof, cli_restore, cli_run, cli_store, screen
 from orchestrator.cli_options import (
     CODES,
     HERE,
@@ -356,6 +356,7 @@ def _end(settings: Settings, answers: Sequence[Answer]) -> None:
 
 cli_restore.add_commands(app, settings_of, _end)
 cli_store.add_commands(app, settings_of)
+cli_artefact.add_commands(app, settings_of)
 cli_due.add_commands(app, settings_of)
 cli_probe.add_commands(app, settings_of)
 cli_proof.add_commands(app, settings_of, _end)

@@ -18,6 +18,8 @@ from pathlib import Path, PurePosixPath
 from threading import Event, Thread
 from typing import Any
 
+import yaml
+
 from orchestrator.cli import main
 from orchestrator.ledger.ledger import open_ledger
 from orchestrator.ledger.values import RunEntry
@@ -131,6 +133,18 @@ class Site:
         named = {slug.replace("_", "-"): version for slug, version in plugins.items()}
         self.shop.lab.mirror.offer(core, named, themes)
 
+    def fetched_here(self) -> Path:
+        """Let the controller fetch what WordPress.org, which is the lab's mirror, delivers; return where that is kept."""
+        mirror, kept = f"http://{self.shop.lab.instance.mirror_address}", self.folder / "packages"
+        hosts = self.shop.inventory / "hosts.yml"
+        inventory = yaml.safe_load(hosts.read_text())
+        inventory["all"]["hosts"]["shop"] |= {
+            "cms_update_wordpress_org": {"downloads": mirror, "api": mirror},
+            "cms_update_package_cache": str(kept),
+        }
+        hosts.write_text(yaml.safe_dump(inventory))
+        return kept
+
     def begin(self) -> str:
         """Make the id of another run; the steps that follow belong to it."""
         self.run_id = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -206,7 +220,8 @@ class Site:
     def upkeep(self, *words: str) -> Said:
         """Type `upkeep …` with --json."""
         out, err = StringIO(), StringIO()
-        arguments = [words[0], "--inventories", str(self.shop.inventory.parent), "--json", *words[1:]]
+        verb = 2 if words[0] in ("artefact", "store") else 1
+        arguments = [*words[:verb], "--inventories", str(self.shop.inventory.parent), "--json", *words[verb:]]
         if words[0] not in ("check", "explain"):
             arguments += ["--ledger", str(self.folder / "state" / "ledger.sqlite")]
         with redirect_stdout(out), redirect_stderr(err):
@@ -222,6 +237,11 @@ class Site:
             ledger.close()
         assert entry is not None
         return entry
+
+    def evidence(self, run: str, step: str) -> dict[str, Any]:
+        """Return the evidence of one step of a run that `upkeep` carried out."""
+        (found,) = [each.evidence for each in self.recorded(run).steps if each.name == step]
+        return found
 
     # ---- look -------------------------------------------------------------------------------------------------------
 

@@ -156,9 +156,10 @@ def _statements(bucket: str, client: str, who: Json) -> list[Json]:
         {"Sid": "UpkeepLocks", "Effect": "Allow", **who, "Action": ["s3:DeleteObject"],
          "Resource": [f"{inside}/*/restic/locks/*"]},
         # The repository is made, and manifests are written, with the owner's key: a host that could write one could
-        # say which snapshot the newest restore point is.
+        # say which snapshot the newest restore point is. Whoever writes packages decides which code sites are offered.
         {"Sid": "UpkeepFixed", "Effect": "Deny", **who, "Action": ["s3:PutObject", "s3:DeleteObject"],
-         "Resource": [f"{inside}/*/restic/config", f"{inside}/*/restic/keys/*", f"{inside}/*/points/*"]},
+         "Resource": [f"{inside}/*/restic/config", f"{inside}/*/restic/keys/*", f"{inside}/*/points/*",
+                      f"{inside}/artefacts/*"]},
         {"Sid": "UpkeepNever", "Effect": "Deny", **who, "Action": list(NEVER), "Resource": [whole, f"{whole}/*"]},
     ]  # fmt: skip
 

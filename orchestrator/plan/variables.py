@@ -20,6 +20,7 @@ def place_variables(contract: Contract, site_name: str) -> dict[str, Json]:
         **{f"{role}_site": _site(contract, site) for role in ROLES},
         **{f"{role}_probes": _probes(site) for role in ROLES},
         "site_snapshot_store": _store(contract, site),
+        "cms_update_store": _store(contract, site),
         "cms_update_policy": _policies(contract.scope.update),
         "cms_update_holds": _holds(contract.scope.update),
         **_spans(contract.scope.update),

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.contract import model as contract
 from orchestrator.errors import Refused
@@ -40,6 +40,13 @@ from orchestrator.run.snapshot_check import lacking
 IDLE_SECONDS = 7200.0
 LONGEST_SECONDS = 86400.0
 LOOK_SECONDS = 5.0
+
+
+class Stoppable(Protocol):
+    """What can be asked to end."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
 
 
 class GatewayError(Exception):
@@ -187,7 +194,7 @@ def main() -> int:
     given = json.load(sys.stdin)
     gateway = None
     try:
-        watched = _watched(given)
+        process = watched(given)
         gateway = made(given)
         gateway.start()
         port = 0
@@ -202,8 +209,8 @@ def main() -> int:
     told = {"url": gateway.url(port), "secret": gateway.secret, "port": port, "pid": os.getpid()}
     told.update(socket=str(gateway.socket), control=str(gateway.control))
     signal.signal(signal.SIGTERM, lambda *_: gateway.stop())
-    if watched is not None:
-        threading.Thread(target=_stop_with, args=(watched, gateway), daemon=True).start()
+    if process is not None:
+        threading.Thread(target=stop_with, args=(process, gateway), daemon=True).start()
     print(json.dumps(told), flush=True)
     # Whoever started this waits for the end of its output.
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
@@ -214,7 +221,7 @@ def main() -> int:
     return 0
 
 
-def _watched(given: Mapping[str, Any]) -> int | None:
+def watched(given: Mapping[str, Any]) -> int | None:
     """Return a handle for the process whose end is our end, too. A handle, because numbers are given out again."""
     try:
         return os.pidfd_open(given["watch"]) if given.get("watch") else None
@@ -222,7 +229,8 @@ def _watched(given: Mapping[str, Any]) -> int | None:
         raise GatewayError("the job is over already") from None
 
 
-def _stop_with(process: int, gateway: Gateway) -> None:
+def stop_with(process: int, gateway: Stoppable) -> None:
+    """Ask a gateway to end when a process is gone."""
     select.select([process], [], [])
     gateway.stop()
 

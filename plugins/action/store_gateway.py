@@ -149,11 +149,11 @@ def advice(state: str, given: dict[str, Any], said: str) -> str:
     return f"Type: upkeep store check {prefix.partition('/')[0]}. "
 
 
-def begun(given: dict[str, Any]) -> dict[str, Any]:
-    """Start the gateway, which goes on by itself, and return how it is reached."""
+def begun(given: dict[str, Any], program: str = "orchestrator.run.gateway") -> dict[str, Any]:
+    """Start a gateway, which goes on by itself, and return how it is reached."""
     process = subprocess.Popen(
         # The same Python: it is the one in which upkeep is installed.
-        [sys.executable, "-m", "orchestrator.run.gateway"],
+        [sys.executable, "-m", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

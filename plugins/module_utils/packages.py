@@ -11,6 +11,7 @@ import re
 import socket
 import stat
 import time
+import urllib.error
 import urllib.request
 import zipfile
 import zlib
@@ -34,6 +35,18 @@ LEFT_OUT = "__MACOSX/"
 
 class PackageError(Exception):
     """A package could not be had or is not what it should be."""
+
+
+class Unanswered(PackageError):
+    """A server answered with something else than a package; `status` is HTTP's, `said` the beginning of its words."""
+
+    def __init__(self, message: str, error: urllib.error.HTTPError) -> None:
+        super().__init__(message)
+        self.status = error.code
+        try:
+            self.said = error.read(500).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            self.said = ""
 
 
 @dataclass(frozen=True)
@@ -70,16 +83,35 @@ class Change:
         return asdict(self)
 
 
-def download(change: Change, folder: str, *, timeout: float = 300.0) -> Change:
-    """Fetch the package into `folder` and return the change with its file, size and SHA-256. Raises PackageError."""
+def download(change: Change, folder: str, *, timeout: float = 300.0, only_from: str = "") -> Change:
+    """Fetch the package into `folder` and return the change with its file, size and SHA-256. Raises PackageError.
+
+    With `only_from`, the name of a host, no redirect leads to another one, or to another scheme.
+    """
     refuse_address(change.package)
+    opener = urllib.request.build_opener(CarefulRedirects(only_from))
+    request = urllib.request.Request(change.package, headers={"User-Agent": "Upkeep"})  # noqa: S310 - refused above
+    return receive(change, folder, opener, request, timeout=timeout)
+
+
+def receive(
+    change: Change,
+    folder: str,
+    opener: urllib.request.OpenerDirector,
+    request: urllib.request.Request,
+    *,
+    timeout: float,
+    stall: float = STALL_SECONDS,
+) -> Change:
+    """Write what answers a request into `folder`; return the change with its file, size and SHA-256. Raises PackageError.
+
+    `timeout` are the seconds for all of it, `stall` those for which nothing may come.
+    """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     path = os.path.join(folder, f"{change.kind}-{change.slug}-{change.to}.zip")
     digest, size, deadline = hashlib.sha256(), 0, time.monotonic() + timeout
-    opener = urllib.request.build_opener(_CarefulRedirects())
     try:
-        request = urllib.request.Request(change.package, headers={"User-Agent": "Upkeep"})  # noqa: S310 - refused above
-        with opener.open(request, timeout=STALL_SECONDS) as answer, open(path, "wb") as file:
+        with opener.open(request, timeout=stall) as answer, open(path, "wb") as file:
             while True:
                 block = answer.read(1024 * 1024)
                 if not block:
@@ -92,6 +124,9 @@ def download(change: Change, folder: str, *, timeout: float = 300.0) -> Change:
                 digest.update(block)
                 file.write(block)
             promised = answer.headers.get("Content-Length", "")
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Unanswered(f"the package of {change.named()} cannot be had: {error}", error) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise PackageError(f"the package of {change.named()} cannot be had: {error}") from error
     if promised.isdigit() and int(promised) != size:
@@ -103,7 +138,19 @@ def download(change: Change, folder: str, *, timeout: float = 300.0) -> Change:
 
 def inspect(change: Change) -> None:
     """Raise PackageError unless the package is a sound archive of exactly the release that was offered."""
-    top = "wordpress" if change.kind == "core" else change.slug
+    sound(change)
+    try:
+        with zipfile.ZipFile(change.zip) as archive:
+            stated = _stated_version(archive, change, _top(change))
+    except Exception as error:
+        raise PackageError(f"the package of {change.named()} is not a sound archive: {error}") from error
+    if stated != change.to:
+        raise PackageError(f"the package says that it is version {stated or '(none)'}, not {change.to}")
+
+
+def sound(change: Change) -> None:
+    """Raise PackageError unless the package is an archive of one folder, whole, of a bounded size, without links."""
+    top = _top(change)
     try:
         with zipfile.ZipFile(change.zip) as archive:
             members = _members(archive)
@@ -116,14 +163,11 @@ def inspect(change: Change) -> None:
             broken = archive.testzip()
             if broken:
                 raise PackageError(f"the package of {change.named()} is damaged at {broken[:200]!r}")
-            stated = _stated_version(archive, change, top)
     except PackageError:
         raise
     except Exception as error:
         # A hostile archive makes zipfile raise nearly anything: it needs a password, a method that nobody knows, …
         raise PackageError(f"the package of {change.named()} is not a sound archive: {error}") from error
-    if stated != change.to:
-        raise PackageError(f"the package says that it is version {stated or '(none)'}, not {change.to}")
 
 
 def differences(change: Change, root: str) -> list[str]:
@@ -175,10 +219,22 @@ def refuse_address(url: str) -> None:
             raise PackageError(f"refusing the package address {url[:200]!r}: it leads to {ip}")
 
 
-class _CarefulRedirects(urllib.request.HTTPRedirectHandler):
+class CarefulRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect to an address that no publisher has, nor, with `only_from`, to another host than that."""
+
+    def __init__(self, only_from: str = "") -> None:
+        self.only_from = only_from
+
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         refuse_address(newurl)
+        leads_to = urlsplit(newurl)
+        if self.only_from and (leads_to.hostname, leads_to.scheme) != (self.only_from, urlsplit(req.full_url).scheme):
+            raise PackageError(f"refusing the package address {newurl[:200]!r}: it leads away from {self.only_from}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _top(change: Change) -> str:
+    return "wordpress" if change.kind == "core" else change.slug
 
 
 def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -9,7 +9,18 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator
 
-from . import freeze_budget, healthy_subset, packages, php_log, run_state, supply_chain, touched, tree, wordpress
+from . import (
+    freeze_budget,
+    healthy_subset,
+    package_source,
+    packages,
+    php_log,
+    run_state,
+    supply_chain,
+    touched,
+    tree,
+    wordpress,
+)
 from .baseline import signed_in
 from .database import Database
 from .packages import Change, PackageError
@@ -44,6 +55,9 @@ class Rehearsal:
     timings: dict[str, float] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     fresh: bool = True
+    # What lies in the client's store, and the way to it and to what the controller has fetched: "" for none.
+    artefacts: list[dict[str, Any]] = field(default_factory=list)
+    gateway: str = ""
 
     def healthy(self, changes: list[Change]) -> bool:
         """Apply `changes` to the copy as it was staged, and say whether the site is healthy with them."""
@@ -135,7 +149,11 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database)
     """Find out what is on offer, try it, and store what production may get. Returns the evidence."""
     site, staging = rehearsal.site, rehearsal.staging
     answer = offers(staging)
-    changes, skipped = choose(answer["offers"], terms)
+    on_offer = answer["offers"]
+    if rehearsal.artefacts:
+        observed = wordpress.versions(staging.root, staging.database, rehearsal.configuration.prefix)
+        on_offer = package_source.with_artefacts(on_offer, rehearsal.artefacts, observed)
+    changes, skipped = choose(on_offer, terms)
     fetched = _fetch(rehearsal, run, changes, terms)
     ready, held = fetched.ready, fetched.held
     skipped += fetched.skipped
@@ -174,9 +192,7 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database)
         },
     )
     return {
-        "offers": [
-            {key: offer[key] for key in ("kind", "slug", "from", "to", "package")} for offer in answer["offers"]
-        ],
+        "offers": [{key: offer[key] for key in ("kind", "slug", "from", "to", "package")} for offer in on_offer],
         "delivered": [change.evidence() for change in delivered],
         "held": held,
         "skipped": skipped,
@@ -185,6 +201,7 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database)
         **told,
         "verdict": rehearsal.verdict if delivered else {},
         "looked_at": fetched.looked_at,
+        "packages": fetched.packages,
         "asked": sorted({*answer["asked"], *fetched.asked}),
     }
 
@@ -231,20 +248,24 @@ class Fetched:
     held: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     looked_at: list[dict[str, Any]] = field(default_factory=list)
+    packages: list[dict[str, Any]] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
 
 
 def _fetch(rehearsal: Rehearsal, run: str, changes: list[Change], terms: Terms) -> Fetched:
-    """Download the packages and look into them, before anything of them is unpacked."""
+    """Bring the packages here and look into them, before anything of them is unpacked."""
     done = Fetched()
+    folder = os.path.join(rehearsal.site.run_folder(run), "packages")
     for change in changes:
         try:
-            fetched = packages.download(change, os.path.join(rehearsal.site.run_folder(run), "packages"))
+            source = package_source.fetch(change, folder, rehearsal.gateway)
         except PackageError as error:
             left_out = {"kind": change.kind, "slug": change.slug, "from": change.version, "to": change.to}
             done.skipped.append({**left_out, "reason": str(error)})
             continue
-        done.asked.add(change.package.split("/")[2])
+        fetched = source.change
+        done.packages.append(source.evidence())
+        done.asked |= {source.asked} - {""}
         try:
             packages.inspect(fetched)
         except PackageError as error:

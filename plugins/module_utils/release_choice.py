@@ -71,10 +71,12 @@ def as_hold(change: Mapping[str, Any]) -> dict[str, str]:
 
 
 def choose(offers: list[dict[str, Any]], terms: Terms) -> tuple[list[Change], list[dict[str, Any]]]:
-    """Split what is on offer into the changes that the contract takes and those it does not, each with its reason."""
-    taken: list[Change] = []
+    """Split what is on offer into the changes that the contract takes and those it does not, each with its reason.
+
+    Of several releases of one thing the newest is taken. The CMS itself comes first.
+    """
+    taken: dict[tuple[str, str], Change] = {}
     skipped: list[dict[str, Any]] = []
-    cores = []
     for offer in offers:
         change = Change(
             kind=str(offer["kind"]),
@@ -90,14 +92,11 @@ def choose(offers: list[dict[str, Any]], terms: Terms) -> tuple[list[Change], li
         if reason:
             left_out = {"kind": change.kind, "slug": change.slug, "to": change.to, "reason": reason}
             skipped.append({**left_out, "from": change.version, **({"duty_of": CLIENT_DUTY} if licence else {})})
-        elif change.kind == "core":
-            cores.append(change)
-        else:
-            taken.append(change)
-    if cores:
-        newest = max(cores, key=lambda change: ordered(change.to))
-        taken.insert(0, newest)
-    return taken, skipped
+            continue
+        unit = (change.kind, change.file or change.slug)
+        if unit not in taken or ordered(taken[unit].to) < ordered(change.to):
+            taken[unit] = change
+    return sorted(taken.values(), key=lambda change: change.kind != "core"), skipped
 
 
 def ordered(version: str) -> list[tuple[int, str]]:

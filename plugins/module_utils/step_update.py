@@ -27,8 +27,16 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     copy = staging.opened_staging(site, run, configuration)
     # An updated copy is judged beside the same copy before: production has another web server.
     old = run_state.load(site, run, "staging").get("probes") or before["verdict"]["probes"]
-    trial = rehearsal.Rehearsal(site, copy, configuration, asked.options["probes"], old)
     options = asked.options
+    trial = rehearsal.Rehearsal(
+        site,
+        copy,
+        configuration,
+        options["probes"],
+        old,
+        artefacts=options["artefacts"],
+        gateway=options["package_gateway"],
+    )
     today = datetime.now(timezone.utc).date()
     terms = Terms(options["policy"], options["holds"], today, options["first_seen"], options["released"])
     evidence = rehearsal.rehearse(trial, run, terms, database)

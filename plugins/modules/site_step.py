@@ -85,6 +85,17 @@ options:
     type: list
     elements: dict
     default: []
+  artefacts:
+    description:
+      - For V(rehearse), the packages that lie in the client's store, as M(package_gateway) returns them. What is newer than
+        the installed version is on offer.
+    type: list
+    elements: dict
+    default: []
+  package_gateway:
+    description: For V(rehearse), the address of the gateway for packages, as M(package_gateway) returns it.
+    type: str
+    default: ""
   point:
     description: For V(snapshot), the id of the restore point, named before it is taken.
     type: str
@@ -294,6 +305,7 @@ HOLD = {
     "reason": {"type": "str", "default": ""},
 }
 RELEASED = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "sha256")}
+ARTEFACT = {name: {"type": "str", "required": True} for name in ("kind", "slug", "file", "version", "sha256")}
 FIRST_SEEN = {name: {"type": "str", "required": True} for name in ("kind", "slug", "version", "day")}
 
 
@@ -318,6 +330,8 @@ def main() -> None:
             },
             "first_seen": {"type": "list", "elements": "dict", "default": [], "options": FIRST_SEEN},
             "released": {"type": "list", "elements": "dict", "default": [], "options": RELEASED},
+            "artefacts": {"type": "list", "elements": "dict", "default": [], "options": ARTEFACT},
+            "package_gateway": {"type": "str", "default": "", "no_log": True},
             "point": {"type": "str"},
             "manifest": {"type": "dict"},
             "only": {"type": "str", "choices": list(CHOICES), "default": ALL},

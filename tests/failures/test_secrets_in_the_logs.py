@@ -134,6 +134,7 @@ def test_secrets_in_the_logs_of_a_run(seeded: Site, capfd: pytest.CaptureFixture
 
 def test_secrets_in_the_logs_of_ansible_at_its_most_talkative(seeded: Site) -> None:
     site, secrets = seeded, seeds(seeded)
+    kept = site.fetched_here()
     with watched_processes() as commands:
         steps = ("preflight", "snapshot", "stage", "rehearse", "promote")
         run: dict[str, Any] = {"upkeep_run": site.begin(), "upkeep_keep_lease": True}
@@ -143,6 +144,10 @@ def test_secrets_in_the_logs_of_ansible_at_its_most_talkative(seeded: Site) -> N
     assert "outcome: put-back" in played.text, played.text[-3000:]
     secrets |= sessions(site)
     assert found_in(played.text + freed.text, secrets) == []
+    # Both gateways were used, and the addresses that hold their secrets stand nowhere.
+    assert len(list(kept.glob("*.zip"))) == 2
+    for told in (played.text, *commands):
+        assert re.search(r"\bupkeep:[\w-]{20,}@", told) is None
     assert found_in("\n".join(commands), secrets) == []
     assert found_on_host(site, secrets) == []
     site.tidy()

@@ -1,15 +1,24 @@
-"""A premium update is offered without a download: said so, the others still go, and the client hears what it has to do."""
+"""A premium update is offered without a download: said so, the others still go, and the client hears what it has to do.
+
+Then the package comes from the client's own store, under the same terms as every release.
+"""
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
+from tests.lab.releases import release_file
 from tests.pipeline import Site
 
 pytestmark = pytest.mark.root
 
 
 def test_update_without_package(site: Site) -> None:
+    kept = site.fetched_here()
+    mirror = site.shop.lab.mirror
+    mirror.forget_requests()
     site.offer(lab_alpha="1.1+no-package", lab_beta="1.1")
 
     ran = site.upkeep("run", "example", "--now")
@@ -25,3 +34,28 @@ def test_update_without_package(site: Site) -> None:
     report = site.upkeep("report", "example", "--last", "1").answer
     (duty,) = report["client_duties"]
     assert (duty["site"], duty["duty"].partition(": not updated: no licence")[0]) == ("shop", "plugin lab-alpha 1.1")
+
+    # What there was to fetch, the controller has fetched, and has held against the publisher's checksums.
+    (package,) = site.evidence(run["run"], "rehearse")["packages"]
+    assert (package["slug"], package["origin"]) == ("lab-beta", "controller")
+    assert package["checked"].startswith("the publisher's checksums of ")
+    assert [path.stem for path in kept.glob("*.zip")] == [package["sha256"]]
+    assert {each["client"] for each in mirror.requests() if each["path"].endswith(".zip")} == {
+        site.shop.lab.instance.mirror_address
+    }
+
+    # The agency has the package.
+    file = release_file("plugin", "lab-alpha", "1.1")
+    added = site.upkeep("artefact", "add", str(file), "example")
+    assert added.code == 0, added.text
+    assert added.answer["clients"] == [{"client": "example", "state": "added", "sites": {"shop": "1.0"}}]
+    ran = site.upkeep("run", "example", "--now")
+
+    assert ran.code == 0, ran.text
+    (run,) = ran.answer["runs"]
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert [(each["slug"], each["to"], each["sha256"]) for each in run["delivered"]] == [("lab-alpha", "1.1", sha256)]
+    assert run["skipped"] == []
+    assert [each["origin"] for each in site.evidence(run["run"], "rehearse")["packages"]] == ["catalogue"]
+    assert site.version("lab-alpha") == "1.1"
+    site.tidy()

@@ -152,6 +152,8 @@ def write_inventory(lab: Lab, host: Host, folder: Path, bucket: str) -> None:
         "ansible_user": host.ssh_user,
         "ansible_ssh_private_key_file": str(host.ssh_key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={host.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
+        # A version has other bytes in another test, so nothing is kept of it; and no test asks the real WordPress.org.
+        "cms_update_wordpress_org": {},
     }
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
     vault = folder / "group_vars" / "all" / "vault.yml"

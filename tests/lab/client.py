@@ -46,6 +46,8 @@ def _write_vault(lab: Lab, file: Path, password_file: Path | None) -> None:
         "site_snapshot_access_key": lab.s3.access_key,
         "site_snapshot_secret_key": lab.s3.secret_key,
         "site_snapshot_password": _repository_password(lab),
+        # The lab's releases are not WordPress.org's: hosts fetch them from the mirror by themselves.
+        "cms_update_wordpress_org": {},
     }
     # JSON is YAML. The file is never readable by others, not even for a moment.
     file.unlink(missing_ok=True)

@@ -1,12 +1,14 @@
 """Speak WordPress.org's protocol: python -m tests.lab.mirror_server FOLDER ADDRESS [ADDRESS …]
 
-Answers core/version-check/1.7, core/checksums/1.0, plugins/update-check/1.1, themes/update-check/1.1 and the downloads.
+Answers core/version-check/1.7, core/checksums/1.0, plugins/update-check/1.1, themes/update-check/1.1, the downloads and
+their plugin-checksums; the controller, which has no other name for it, asks all of that at ADDRESS.
 What is on offer is read again from FOLDER/offers.json for each request; each request is written to
 FOLDER/requests.jsonl.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.lab.releases import RELEASES, checksums, release_file
+from tests.lab.releases import RELEASES, checksums, read_zip, release_file
 
 PORT = 80
 API = "api.wordpress.org"
@@ -111,6 +113,22 @@ def download(offers: dict[str, Any], path: str) -> Path | None:
     return file if file.exists() else None
 
 
+def plugin_checksums(path: str) -> dict[str, Any] | None:
+    """Return the checksums of a plugin's release as downloads.wordpress.org gives them; a variant has other bytes than these."""
+    match = re.fullmatch(r"/plugin-checksums/([a-z0-9-]+)/(\d[0-9.]*)\.json", path)
+    file = release_file("plugin", *match.groups()) if match else None
+    if match is None or file is None or not file.exists():
+        return None
+    files = {
+        name.partition("/")[2]: {
+            "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        for name, data in read_zip(file).items()
+    }
+    return {"plugin": match[1], "version": match[2], "files": files}
+
+
 def api_answer(offers: dict[str, Any], path: str, query: dict[str, str], form: dict[str, str]) -> Answer:
     """Answer one request to api.wordpress.org."""
     if path == "/core/version-check/1.7/":
@@ -132,6 +150,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30
     folder = Path()
+    addresses: tuple[str, ...] = ()
     lock = threading.Lock()
 
     def do_GET(self) -> None:
@@ -151,10 +170,13 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         host = (self.headers.get("Host") or "").partition(":")[0]
         offers = json.loads((self.folder / "offers.json").read_text(encoding="utf-8"))
-        file = download(offers, url.path) if host == DOWNLOADS else None
+        file = download(offers, url.path) if host in (DOWNLOADS, *self.addresses) else None
+        sums = plugin_checksums(url.path) if host in (DOWNLOADS, *self.addresses) else None
         if file:
             self._send(200, "application/zip", file.read_bytes())
-        elif host == API:
+        elif sums:
+            self._send(200, "application/json", json.dumps(sums).encode())
+        elif host in (API, *self.addresses):
             query = {name: values[-1] for name, values in parse_qs(url.query).items()}
             status, answer = api_answer(offers, url.path.rstrip("/") + "/", query, form)
             self._send(status, "application/json", json.dumps(answer).encode())
@@ -183,6 +205,7 @@ class Handler(BaseHTTPRequestHandler):
 def main(arguments: list[str]) -> None:
     """Serve on every address until the process is ended."""
     Handler.folder = Path(arguments[0])
+    Handler.addresses = tuple(arguments[1:])
     servers = [ThreadingHTTPServer((address, PORT), Handler) for address in arguments[1:]]
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import jinja2
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
@@ -132,3 +133,20 @@ def test_a_missing_or_mistyped_variable_would_be_seen() -> None:
     values = given("site_probe", variables)
     assert mistakes("site_probe", "baseline", {k: v for k, v in values.items() if k != "site_probe_site"})
     assert mistakes("site_probe", "baseline", values | {"site_probe_probes": "none"})
+
+
+@pytest.mark.parametrize(
+    ("known", "key"),
+    [
+        ({}, ""),
+        ({"site_snapshot_access_key": "only"}, "only"),
+        ({"site_snapshot_access_key": "hosts", "upkeep_store_access_key": "owner"}, "owner"),
+        # A host that has the only key could say what the others are offered.
+        ({"site_snapshot_access_key": "only", "site_snapshot_transport": "direct"}, ""),
+        ({"site_snapshot_access_key": "hosts", "site_snapshot_transport": "direct", "upkeep_store_access_key": "owner"}, "owner"),
+    ],
+)  # fmt: skip
+def test_packages_are_read_with_a_key_that_no_host_has(known: dict[str, str], key: str) -> None:
+    default = defaults("cms_update")["cms_update_access_key"]
+    assert jinja2.Environment(autoescape=False).from_string(default).render(known) == key  # noqa: S701 - no page
+    assert defaults("cms_update")["cms_update_secret_key"] == default.replace("access_key", "secret_key")

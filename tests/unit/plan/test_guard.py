@@ -89,6 +89,12 @@ def test_hosts_may_delete_locks_of_restic_and_nothing_else():
     assert not [each for each in statements if "Principal" in each]
 
 
+def test_hosts_write_neither_manifests_nor_packages():
+    denied = [where for each in user_policy("bucket", "acme")["Statement"] if each["Effect"] == "Deny"
+              and "s3:PutObject" in each["Action"] for where in each["Resource"]]  # fmt: skip
+    assert {"arn:aws:s3:::bucket/acme/*/points/*", "arn:aws:s3:::bucket/acme/artefacts/*"} <= set(denied)
+
+
 def test_a_buckets_policy_replaces_our_statements_and_keeps_all_others():
     first = bucket_policy(
         "bucket", "acme", principal=OURS, owner="arn:aws:iam:::user/owner", there={"Statement": [THEIRS]}

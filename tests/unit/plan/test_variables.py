@@ -52,6 +52,7 @@ def test_the_sample_gives_these_variables():
             "prefix": "example/shop",
             "lock_days": 0,
         },
+        "cms_update_store": variables["site_snapshot_store"],
         "cms_update_policy": {
             "core": "major",
             "plugins": "all",

@@ -1,0 +1,199 @@
+"""The gateway for packages: for the time of one run, a host gets the packages that it has chosen through the controller.
+
+    python -m orchestrator.run.package_gateway <terms.json
+
+It gives and takes nothing: packages of the client's own store, by their SHA-256, and releases of WordPress.org, by the path
+that they have there. Begun and ended like the gateway to the store (gateway.py), with a secret that is worth nothing afterwards.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from orchestrator.contract.model import Store
+from orchestrator.errors import Refused
+from orchestrator.run.artefacts import package_key
+from orchestrator.run.bucket import Bucket, Keys
+from orchestrator.run.gateway import GatewayError, stop_with, watched
+from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
+from orchestrator.run.gateway_http import BINARY, CHUNK, STRANGER_SECONDS, USER, QuietHandler, SocketServer
+from orchestrator.run.host_code import packages
+from orchestrator.run.package_cache import NotReached, PackageCache
+
+ARTEFACT = re.compile(r"/artefact/([0-9a-f]{64})")
+WORDPRESS_ORG = "/wordpress.org/"
+# A rehearsal asks for its packages at the beginning; what comes after it needs none.
+IDLE_SECONDS = 1800.0
+LOOK_SECONDS = 5.0
+# More than any site has on offer at once.
+MOST_REQUESTS = 500
+
+
+class PackageGateway:
+    """A running gateway. `artefacts` are the SHA-256 that this client's index names: no other object is ever read."""
+
+    def __init__(self, bucket: Bucket, client: str, artefacts: frozenset[str], cache: PackageCache | None) -> None:
+        self.bucket, self.client, self.artefacts, self.cache = bucket, client, artefacts, cache
+        # A short path: that of a socket may have 107 characters.
+        self.folder = Path(tempfile.mkdtemp(prefix="upkeep-packages-"))
+        self.secret = secrets.token_urlsafe(32)
+        self.last, self.requests = time.monotonic(), 0
+        self.forward: Forward | None = None
+        self._credentials = "Basic " + base64.b64encode(f"{USER}:{self.secret}".encode()).decode()
+        self._over = threading.Event()
+        self._server = SocketServer(self.socket, type("HandlerOfOne", (PackageHandler,), {"gateway": self}))
+
+    @property
+    def socket(self) -> Path:
+        """Where the host is answered."""
+        return self.folder / "packages"
+
+    def url(self, port: int) -> str:
+        """Return what the host is told, secret included."""
+        return f"http://{USER}:{self.secret}@{HOST_ADDRESS}:{port}/"
+
+    def admits(self, credentials: str) -> bool:
+        """Tell whether somebody was given the secret, and has not asked for more than a run could need."""
+        if not hmac.compare_digest(credentials.encode(), self._credentials.encode()):
+            return False
+        self.requests += 1
+        return self.requests <= MOST_REQUESTS
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._over.set()
+
+    def wait(self) -> None:
+        """Return when it is to end."""
+        while not self._over.wait(LOOK_SECONDS) and time.monotonic() - self.last < IDLE_SECONDS:
+            pass
+
+    def end(self) -> None:
+        """Let go of everything."""
+        self._server.close()
+        if self.forward is not None:
+            self.forward.close()
+        self.bucket.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PackageHandler(QuietHandler):
+    """One connection of a host, or of somebody on it."""
+
+    gateway: PackageGateway
+    timeout = STRANGER_SECONDS
+
+    def do_GET(self) -> None:
+        """Send a package."""
+        # One question for each connection: others on the host can open some as well.
+        self.close_connection = True
+        gateway = self.gateway
+        if not gateway.admits(self.headers.get("Authorization", "")):
+            self.answer(401, b"this is not for you")
+            return
+        # A host may read slowly; a stranger may not stay.
+        self.connection.settimeout(IDLE_SECONDS)
+        gateway.last = time.monotonic()
+        try:
+            if found := ARTEFACT.fullmatch(self.path):
+                self._artefact(found[1])
+            elif self.path.startswith(WORDPRESS_ORG) and gateway.cache is not None:
+                self._release(gateway.cache, self.path.removeprefix(WORDPRESS_ORG))
+            else:
+                self.answer(404, b"there is no such package here")
+        except (NotReached, Refused) as error:
+            self.answer(502, str(error).encode()[:500])
+        except packages.PackageError as error:
+            self.answer(409, str(error).encode()[:500])
+
+    def _artefact(self, sha256: str) -> None:
+        if sha256 not in self.gateway.artefacts:
+            self.answer(404, b"the client's store does not name this package")
+            return
+        said = self.gateway.bucket.ask("get_object", Key=package_key(self.gateway.client, sha256))
+        if not said.ok:
+            self.answer(404, f"the client's store names this package and does not give it: {said.words}".encode())
+            return
+        with said.value["Body"] as body:
+            self._send(body, int(said.value["ContentLength"]), {"sha256": sha256})
+
+    def _release(self, cache: PackageCache, path: str) -> None:
+        try:
+            kept = cache.get(path)
+        except OSError as error:
+            # No room here, say.
+            raise NotReached(str(error)) from None
+        with cache.file(kept).open("rb") as body:
+            self._send(body, kept.bytes, {"sha256": kept.sha256, "checked": kept.checked})
+
+    def _send(self, body: IO[bytes], size: int, told: Mapping[str, Any]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", BINARY)
+        self.send_header("Content-Length", str(size))
+        self.send_header("X-Upkeep-Package", json.dumps(told))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        # Whatever breaks off from here on breaks the connection, and the host sees that too little came.
+        while piece := body.read(CHUNK):
+            self.wfile.write(piece)
+        self.gateway.last = time.monotonic()
+
+
+def made(given: Mapping[str, Any]) -> PackageGateway:
+    """Build a gateway from what was handed in. Raises GatewayError."""
+    try:
+        store, source = dict(given["store"]), dict(given["wordpress_org"])
+        cache = None
+        if source:
+            cache = PackageCache(Path(given["cache"]), source["downloads"], source["api"])
+            cache.sweep()
+        place = Store(store["endpoint"], store["bucket"], store["region"])
+        bucket = Bucket(place, Keys(given["access_key"], given["secret_key"]))
+        return PackageGateway(bucket, str(given["client"]), frozenset(given["artefacts"]), cache)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise GatewayError(f"the gateway for packages cannot begin: {error}") from None
+
+
+def main() -> int:
+    """Begin, say how it is reached, and stay until the end."""
+    given = json.load(sys.stdin)
+    gateway = None
+    try:
+        process = watched(given)
+        gateway = made(given)
+        gateway.forward = Forward(given["ssh"], given["host"], gateway.socket)
+        port = gateway.forward.open()
+    except (GatewayError, ForwardError) as error:
+        if gateway is not None:
+            gateway.end()
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 1
+    signal.signal(signal.SIGTERM, lambda *_: gateway.stop())
+    if process is not None:
+        threading.Thread(target=stop_with, args=(process, gateway), daemon=True).start()
+    print(json.dumps({"url": gateway.url(port)}), flush=True)
+    # Whoever started this waits for the end of its output.
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    try:
+        gateway.wait()
+    finally:
+        gateway.end()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,249 @@
+"""A client's own packages in a real store, and their way to a host: the gateway here, the host's own code at the other end."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.contract import model
+from orchestrator.errors import Refused
+from orchestrator.run import artefacts, package_gateway
+from orchestrator.run.archive import read_archive
+from orchestrator.run.artefacts import Artefact
+from orchestrator.run.bucket import Bucket, Keys, opened
+from orchestrator.run.package_cache import PackageCache
+from orchestrator.run.package_gateway import PackageGateway
+from plugins.module_utils import package_source
+from plugins.module_utils.packages import Change, PackageError
+from tests.module.gateway_kit import BUCKET, Store, Way
+
+ADDED = "2026-11-23T14:00:00+00:00"
+
+
+def package(folder: Path, version: str = "2.0", text: str = "words") -> Path:
+    """Write a plugin's package."""
+    path = folder / f"forms-{version}-{text}.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("forms/forms.php", f"<?php\n/* Plugin Name: Forms\n * Version: {version}\n */\n")
+        archive.writestr("forms/readme.txt", text)
+    return path
+
+
+def read(path: Path) -> Artefact:
+    """Return what a package is, as it is put in."""
+    return replace(read_archive(path), added=ADDED)
+
+
+@pytest.fixture
+def bucket(store: Store) -> Iterator[Bucket]:
+    place = model.Store(store.endpoint, BUCKET, "us-east-1")
+    with opened(place, Keys(store.access_key, store.secret_key)) as reached:
+        yield reached
+
+
+def lying(store: Store) -> list[str]:
+    """Return what lies in the store for the client."""
+    folder = store.folder / BUCKET / "acme"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# ---- the store ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_package_lies_under_its_checksum_and_the_index_names_it(bucket: Bucket, store: Store, tmp_path: Path) -> None:
+    path = package(tmp_path)
+    found = read(path)
+    assert artefacts.read_index(bucket, "acme") == ()
+
+    assert artefacts.add(bucket, "acme", path, found) == "added"
+    assert artefacts.add(bucket, "acme", path, found) == "was so"
+
+    assert lying(store) == [f"artefacts/{found.sha256}.zip", "artefacts/index.json"]
+    assert (store.folder / BUCKET / "acme" / lying(store)[0]).read_bytes() == path.read_bytes()
+    assert artefacts.read_index(bucket, "acme") == (found,)
+    assert artefacts.read_index(bucket, "other") == ()
+
+
+def test_the_same_version_with_other_bytes_is_refused_until_it_is_said(
+    bucket: Bucket, store: Store, tmp_path: Path
+) -> None:
+    first, second = package(tmp_path), package(tmp_path, text="others")
+    artefacts.add(bucket, "acme", first, read(first))
+    before = lying(store)
+
+    with pytest.raises(Refused, match=r"plugin forms 2\.0 is in the store of acme already with other bytes") as refused:
+        artefacts.add(bucket, "acme", second, read(second))
+    assert refused.value.next_step.startswith(f"upkeep artefact add {second} acme --replace")
+    assert lying(store) == before
+
+    assert artefacts.add(bucket, "acme", second, read(second), replace=True) == "replaced"
+    assert artefacts.read_index(bucket, "acme") == (read(second),)
+
+
+def test_a_release_is_taken_off_the_list_and_others_stay(bucket: Bucket, store: Store, tmp_path: Path) -> None:
+    older, newer = package(tmp_path), package(tmp_path, "2.1")
+    for path in (older, newer):
+        artefacts.add(bucket, "acme", path, read(path))
+
+    assert artefacts.remove(bucket, "acme", "forms", "3.0") == ()
+    assert artefacts.remove(bucket, "acme", "forms", "2.0") == (read(older),)
+
+    assert artefacts.read_index(bucket, "acme") == (read(newer),)
+    assert f"artefacts/{read(older).sha256}.zip" not in lying(store)
+
+
+def test_a_file_that_changes_meanwhile_is_not_stored(bucket: Bucket, store: Store, tmp_path: Path) -> None:
+    path = package(tmp_path)
+    found = read(path)
+    path.write_bytes(b"something else")
+
+    with pytest.raises(Refused, match="was changed while it was read"):
+        artefacts.add(bucket, "acme", path, found)
+    assert lying(store) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["no json", "[]", '{"schema": 2, "artefacts": []}', '{"schema": 1, "artefacts": [{}]}']
+)
+def test_a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(bucket: Bucket, tmp_path: Path, text: str) -> None:
+    bucket.put(artefacts.index_key("acme"), text.encode())
+
+    with pytest.raises(Refused, match=r"the list of packages acme/artefacts/index\.json cannot be read"):
+        artefacts.add(bucket, "acme", package(tmp_path), read(package(tmp_path)))
+
+
+def test_a_missing_bucket_is_said(store: Store, tmp_path: Path) -> None:
+    place = model.Store(store.endpoint, "nowhere", "us-east-1")
+    with opened(place, Keys(store.access_key, store.secret_key)) as reached:
+        assert artefacts.read_index(reached, "acme") == ()
+        with pytest.raises(Refused, match="no site is offered it") as refused:
+            artefacts.add(reached, "acme", package(tmp_path), read(package(tmp_path)))
+    assert refused.value.next_step == "upkeep store init acme"
+
+
+# ---- the way to a host --------------------------------------------------------------------------------------------------
+
+
+class Host:
+    """What a host has of a run's gateway."""
+
+    def __init__(self, gateway: PackageGateway, port: int, folder: Path) -> None:
+        self.url, self.folder = gateway.url(port), folder
+
+    def fetch(self, address: str) -> package_source.Fetched:
+        """Fetch the package of a change, as a rehearsal does."""
+        change = Change("plugin", "forms", "forms/forms.php", "1.0", "2.0", address)
+        return package_source.fetch(change, str(self.folder), self.url)
+
+    def status(self, path: str, credentials: str = "") -> int:
+        """Ask for a path by hand."""
+        base, _, rest = self.url.partition("@")
+        request = urllib.request.Request(f"http://{rest.rstrip('/')}{path}", headers={"Authorization": credentials})
+        assert base
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+
+@pytest.fixture
+def host(bucket: Bucket, store: Store, tmp_path: Path) -> Iterator[Host]:
+    """Return a host, a run for which begins now: what is in the index now is what it may have."""
+    named = frozenset(each.sha256 for each in artefacts.read_index(bucket, "acme"))
+    place = model.Store(store.endpoint, BUCKET, "us-east-1")
+    reached = Bucket(place, Keys(store.access_key, store.secret_key))
+    cache = PackageCache(tmp_path / "kept", "http://192.0.2.1:9", "http://192.0.2.1:9")
+    gateway = PackageGateway(reached, "acme", named, cache)
+    way = Way(gateway.socket)
+    yield Host(gateway, way.port, tmp_path / "packages")
+    way.close()
+    gateway.end()
+    assert not gateway.folder.exists()
+
+
+@pytest.fixture
+def stored(bucket: Bucket, tmp_path: Path) -> Artefact:
+    """Put a package into the client's store."""
+    path = package(tmp_path)
+    artefacts.add(bucket, "acme", path, read(path))
+    return read(path)
+
+
+def test_a_host_gets_the_package_that_it_has_chosen(stored: Artefact, host: Host, tmp_path: Path) -> None:
+    fetched = host.fetch(f"artefact:{stored.sha256}")
+
+    assert Path(fetched.change.zip).read_bytes() == package(tmp_path).read_bytes()
+    assert fetched.evidence() == {
+        "kind": "plugin", "slug": "forms", "to": "2.0", "sha256": stored.sha256, "origin": "catalogue", "checked": "its SHA-256",
+    }  # fmt: skip
+
+
+def test_bytes_that_somebody_has_changed_in_the_store_are_refused(stored: Artefact, host: Host, store: Store) -> None:
+    (store.folder / BUCKET / "acme" / "artefacts" / f"{stored.sha256}.zip").write_bytes(b"somebody else's")
+
+    with pytest.raises(PackageError, match="is not the one that was put into the client's store"):
+        host.fetch(f"artefact:{stored.sha256}")
+
+
+def test_a_package_that_has_gone_is_said(stored: Artefact, host: Host, store: Store) -> None:
+    (store.folder / BUCKET / "acme" / "artefacts" / f"{stored.sha256}.zip").unlink()
+
+    with pytest.raises(PackageError, match="names this package and does not give it"):
+        host.fetch(f"artefact:{stored.sha256}")
+
+
+def test_a_host_gets_nothing_else(stored: Artefact, host: Host, bucket: Bucket) -> None:
+    bucket.put("acme/shop/restic/config", b"secret")
+    ours = "Basic " + package_gateway.base64.b64encode(host.url.removeprefix("http://").split("@")[0].encode()).decode()
+    path = f"/artefact/{stored.sha256}"
+
+    assert host.status(path, ours) == 200
+    for stranger in ("", "Basic ", "Bearer x", ours[:-4] + "AAAA"):
+        assert host.status(path, stranger) == 401
+    for other in (
+        "/", "/artefact/", f"/artefact/{'0' * 64}", f"{path}/", "/artefact/../../shop/restic/config", "/shop/restic/config",
+        f"/artefact/{stored.sha256.upper()}", "//artefact", "/wordpress.org",
+    ):  # fmt: skip
+        assert host.status(other, ours) == 404, other
+    for other in ("/wordpress.org/", "/wordpress.org/http://192.0.2.1/x.zip", "/wordpress.org/plugin/../x.zip"):
+        assert host.status(other, ours) == 409, other
+
+
+def test_what_the_controller_cannot_fetch_the_host_fetches(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = str(package(tmp_path))
+    monkeypatch.setattr(
+        package_source, "download", lambda change, _: replace(change, zip=here, sha256=read(Path(here)).sha256)
+    )
+    monkeypatch.setattr(
+        package_gateway.packages, "refuse_address", lambda url: (_ for _ in ()).throw(PackageError("no way there"))
+    )
+
+    fetched = host.fetch("https://downloads.wordpress.org/plugin/forms.2.0.zip")
+
+    assert (fetched.origin, fetched.asked) == ("publisher", "downloads.wordpress.org")
+    assert fetched.checked == "not by the controller: no way there"
+    assert json.dumps(fetched.evidence())
+
+
+def test_what_the_controller_refuses_the_host_does_not_fetch(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"no archive")
+    monkeypatch.setattr(
+        package_gateway.packages, "download", lambda change, folder, **_: replace(change, zip=str(bad), sha256="0" * 64)
+    )
+
+    with pytest.raises(PackageError, match=r"the controller has refused it: .* is not a sound archive"):
+        host.fetch("https://downloads.wordpress.org/plugin/forms.2.0.zip")
