@@ -16,6 +16,7 @@ from rich.text import Text
 from orchestrator.contract.suggest import printable
 from orchestrator.plan.plan import SiteRun
 from orchestrator.plan.step import STEPS, Ending, Outcome
+from orchestrator.report.touches import words as touched
 from orchestrator.run.events import StepReport
 
 # No step is silent for longer than 10 s; the tick comes about once a second.
@@ -160,6 +161,8 @@ def _in_short(evidence: Mapping[str, Any]) -> str:
     for key in ("delivered", "held", "skipped", "removed"):
         if isinstance(evidence.get(key), list):
             words.append(f"{len(evidence[key])} {key}")
+    if isinstance(evidence.get("touches"), dict):
+        words.append(str(evidence["touches"].get("class")))
     clone, database = evidence.get("clone"), evidence.get("database")
     if isinstance(clone, dict) and isinstance(database, dict):
         words.append(f"{clone.get('files')} files, {database.get('tables')} tables")
@@ -236,6 +239,9 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
             words = f"{release.get('kind', '')} {release.get('slug', '')} {release.get('to', '')}".strip()
             reason = f": {clip(release['reason'])}" if release.get("reason") else ""
             facts.add_row(f"  {title}", Text(safe(words + reason), style="yellow" if title == "held" else ""))
+    if answer["touches"]:
+        for title, words in touch_rows(answer["touches"]):
+            facts.add_row(f"  {title}", Text(safe(words)))
     for number, words in enumerate(answer["look_first"][:MOST_REASONS]):
         facts.add_row("  look at" if number == 0 else "", Text(safe(clip(words)), style="yellow"))
     if answer["pictures"]:
@@ -243,7 +249,7 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
     for number, words in enumerate(answer["degraded"][:MOST_REASONS]):
         facts.add_row("  not done yet" if number == 0 else "", Text(safe(clip(words)), style="yellow"))
     if answer["frozen_seconds"] is not None:
-        facts.add_row("  frozen", f"{answer['frozen_seconds']:.1f} s")
+        facts.add_row("  frozen", _frozen_words(answer))
     if answer["broken"]:
         seconds = answer["broken"]["seconds"]
         reasons = answer["broken"]["reasons"]
@@ -254,6 +260,21 @@ def _show_facts(console: Console, answer: Mapping[str, Any]) -> None:
         if len(reasons) > MOST_REASONS:
             facts.add_row("", Text(f"and {len(reasons) - MOST_REASONS} more: see the report", style="dim"))
     console.print(facts)
+
+
+def touch_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say what each release touches, and all of them together, and which way back follows."""
+    rows = [("touches", f"{each['slug']} {each['to']}: {each['class']}; {touched(each)}") for each in told["releases"]]
+    if len(rows) != 1 or told["outside"]:
+        rows.append(("together", f"{told['class']}; {touched(told)}"))
+    return [*rows, ("way back", told["way_back"])]
+
+
+def _frozen_words(answer: Mapping[str, Any]) -> str:
+    told, freeze = f"{answer['frozen_seconds']:.1f} s", answer["freeze"]
+    if freeze and freeze["expected_seconds"] is not None and freeze["budget_seconds"] is not None:
+        told += f" (expected: {freeze['expected_seconds']:.1f} s, allowed: {freeze['budget_seconds']:g} s)"
+    return told
 
 
 def drill_rows(drill: Mapping[str, Any]) -> list[tuple[str, str]]:

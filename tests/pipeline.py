@@ -109,6 +109,7 @@ class Site:
     folder: Path
     run_id: str = ""
     is_tidy: bool = False
+    rehearsed: Step | None = None
 
     @property
     def host(self) -> Host:
@@ -193,7 +194,8 @@ class Site:
     def put_back_in_production(self, *, state: State) -> Step:
         """Run the steps with what is on offer; assert that staging saw nothing and production went back to `state`."""
         steps = self.run(*WHOLE)
-        assert steps["rehearse"].outcome == "done", steps["rehearse"].evidence
+        self.rehearsed = steps["rehearse"]
+        assert self.rehearsed.outcome == "done", self.rehearsed.evidence
         promoted = steps["promote"]
         assert promoted.outcome == "put-back", promoted
         assert promoted.evidence["back_verdict"]["healthy"] is True
@@ -275,7 +277,7 @@ class Site:
         names = self.host.sql("SHOW TABLES").split()
         whole = [name for name in names if name not in LIVELY]
         rows = [
-            f"SELECT '{name}', MD5(CONCAT_WS('|', {what})) FROM {name} WHERE {which}"  # noqa: S608 - words of this file
+            f"SELECT '{name}', MD5(CONCAT_WS('|', {what})) FROM {name} WHERE {which} ORDER BY 2"  # noqa: S608 - words of this file
             for name, (what, which) in LIVELY.items()
         ]
         definitions = [f"SHOW CREATE TABLE {name}" for name in names]

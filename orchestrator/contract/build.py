@@ -184,6 +184,7 @@ def _update(data: Checked) -> UpdateDuty:
         look_hold_at=data.get("look", {}).get("hold_at", UpdateDuty.look_hold_at),
         wait_minutes=int(data.get("background", {}).get("wait_minutes", UpdateDuty.wait_minutes)),
         soak_minutes=int(data.get("soak_minutes", UpdateDuty.soak_minutes)),
+        freeze_seconds=int(data.get("freeze_seconds", UpdateDuty.freeze_seconds)),
         pictures=_pictures(data["pictures"]) if "pictures" in data else None,
     )
 

@@ -233,6 +233,8 @@ class UpdateDuty:
     wait_minutes: int = 2
     # After so many minutes the site is probed again; 0: it is not.
     soak_minutes: int = 0
+    # For so many seconds visitors may be kept out while an update is put in place.
+    freeze_seconds: int = 60
     cool_down_days: int = 0
     fast_lane: tuple[str, ...] = ()
     look_hold_at: LookLevel = "high"

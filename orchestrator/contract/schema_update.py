@@ -30,6 +30,13 @@ def update_schema() -> Schema:
         },
     )
     soak = number("After so many minutes the site is probed again. Without it, or with 0: it is not.", 5, 0, 60)
+    freeze = number(
+        "For so many seconds an update may keep visitors out; one that would need more is refused before it begins."
+        " Without it: 60.",
+        60,
+        1,
+        600,
+    )
     return mapping(
         "The promise to keep software up to date.",
         {
@@ -71,6 +78,7 @@ def update_schema() -> Schema:
             "holds": listed("Releases that these sites do not get.", _hold(), 0, 200),
             "background": background,
             "soak_minutes": soak,
+            "freeze_seconds": freeze,
         },
     )
 

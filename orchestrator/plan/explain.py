@@ -21,6 +21,7 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "wait_minutes": ("scope.update.background",),
     "soak_minutes": ("scope.update.soak_minutes",),
     "pictures": ("scope.update.pictures", "sites.*.functions"),
+    "freeze_seconds": ("scope.update.freeze_seconds",),
 }
 
 

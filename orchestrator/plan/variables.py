@@ -23,7 +23,7 @@ def place_variables(contract: Contract, site_name: str) -> dict[str, Json]:
         "cms_update_store": _store(contract, site),
         "cms_update_policy": _policies(contract.scope.update),
         "cms_update_holds": _holds(contract.scope.update),
-        **_minutes(contract.scope.update),
+        **_spans(contract.scope.update),
         **_pictures(contract.scope.update, site),
     }
 
@@ -129,10 +129,14 @@ def _policies(update: UpdateDuty | None) -> dict[str, Json]:
     }
 
 
-def _minutes(update: UpdateDuty | None) -> dict[str, Json]:
+def _spans(update: UpdateDuty | None) -> dict[str, Json]:
     if update is None:
         return {}
-    return {"cms_update_wait_minutes": update.wait_minutes, "cms_update_soak_minutes": update.soak_minutes}
+    return {
+        "cms_update_wait_minutes": update.wait_minutes,
+        "cms_update_soak_minutes": update.soak_minutes,
+        "cms_update_freeze_seconds": update.freeze_seconds,
+    }
 
 
 def _pictures(update: UpdateDuty | None, site: Site) -> dict[str, Json]:

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from orchestrator.report.touches import words as touched
+
 TONES = {
     "done": "good",
     "nothing-to-do": "good",
@@ -52,7 +54,7 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None)
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(moment=moment, seconds=_seconds, size=_size, count=_count)
+    environment.filters.update(moment=moment, seconds=_seconds, size=_size, count=_count, touched=touched)
     return environment.get_template("page.html.j2").render(report=report, tones=TONES, looks=LOOKS, pictures=drawn)
 
 

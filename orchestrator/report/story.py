@@ -8,6 +8,10 @@ from typing import Any
 
 from orchestrator.ledger.values import ENDED, RUNNING, RunEntry
 from orchestrator.report.look import look_first, pictures_of
+from orchestrator.report.shape import listed as _list
+from orchestrator.report.shape import mapping as _mapping
+from orchestrator.report.shape import number as _number
+from orchestrator.report.touches import freeze, touches
 
 HEADLINES = {
     "done": "Done",
@@ -102,6 +106,8 @@ def run_story(run: RunEntry) -> Story:
         "looked_at": _looked_at(rehearse),
         "look_first": look_first(run),
         "pictures": pictures_of(run),
+        "touches": touches(rehearse),
+        "freeze": freeze(promote),
         "client_duties": [
             f"{each.get('kind')} {each.get('slug')} {each.get('to')}: {each.get('reason')}"
             for each in map(_mapping, _list(rehearse.get("skipped")))
@@ -388,18 +394,6 @@ def _releases(value: Any) -> list[Story]:
 def _evidence(run: RunEntry, name: str) -> Mapping[str, Any]:
     step = run.step(name)
     return step.evidence if step is not None else {}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _span(began: datetime, ended: datetime | None) -> float | None:

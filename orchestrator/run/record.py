@@ -93,14 +93,17 @@ class Recorder:
         """Hold every release of a promotion that the probes condemned: the next window must not break the site again.
 
         Which of several it was is not known, because staging saw nothing; a person lets them go one by one.
-        A promotion that was only interrupted condemns nothing.
+        A promotion that was only interrupted condemns nothing. One that changed other tables than in staging is held too.
         """
-        verdict = report.evidence.get("verdict")
-        if not isinstance(verdict, dict) or verdict.get("healthy") is not False:
+        verdict, tables = report.evidence.get("verdict"), report.evidence.get("tables_only_here")
+        if isinstance(verdict, dict) and verdict.get("healthy") is False:
+            reason = f"broke production, not staging: {(verdict.get('reasons') or ['unhealthy'])[0]}"
+        elif isinstance(tables, list) and tables:
+            reason = f"changed tables in production that it did not change in staging: {', '.join(map(str, tables))}"
+        else:
             return
-        reasons = verdict.get("reasons") or ["unhealthy"]
         for change in _dicts(report.evidence.get("delivered")):
-            self._hold({**change, "reason": f"broke production, not staging: {reasons[0]}"}, ended)
+            self._hold({**change, "reason": reason}, ended)
 
     def _releases(self, report: StepReport, seen: datetime) -> None:
         """Remember what was on offer: a cool-down counts from the first time. Names that no release has are left out."""

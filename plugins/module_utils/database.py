@@ -22,6 +22,19 @@ TABLE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff'\"`\\]{1,64}\Z
 END_MARKER = "-- Dump completed"
 GLOBAL_OPTIONS = ("/etc/my.cnf", "/etc/mysql/my.cnf")
 LOCK_SECONDS = 60
+# A list of parts is cut off where it is longer than this, silently.
+DEFINITIONS = (
+    "SET SESSION group_concat_max_len = 1000000;"
+    " SELECT TABLE_NAME, CONCAT_WS('|', ENGINE, TABLE_COLLATION), '' FROM information_schema.TABLES"
+    " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE';"
+    " SELECT TABLE_NAME, MD5(GROUP_CONCAT(CONCAT_WS('|', COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,"
+    " COALESCE(COLUMN_DEFAULT, '-'), EXTRA, COLUMN_KEY, COALESCE(COLLATION_NAME, ''))"
+    " ORDER BY ORDINAL_POSITION SEPARATOR ';')) FROM information_schema.COLUMNS"
+    " WHERE TABLE_SCHEMA = DATABASE() GROUP BY TABLE_NAME;"
+    " SELECT TABLE_NAME, MD5(GROUP_CONCAT(CONCAT_WS('|', INDEX_NAME, COLUMN_NAME, COALESCE(SUB_PART, ''), INDEX_TYPE, NON_UNIQUE)"
+    " ORDER BY INDEX_NAME, SEQ_IN_INDEX SEPARATOR ';')) FROM information_schema.STATISTICS"
+    " WHERE TABLE_SCHEMA = DATABASE() GROUP BY TABLE_NAME"
+)
 
 
 class DatabaseError(Exception):
@@ -113,24 +126,32 @@ class Database:
         )
         return int(float(rows[0][0]))
 
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of data and indexes of each base table, as the server estimates them."""
+        rows = self.query(
+            "SELECT TABLE_NAME, COALESCE(DATA_LENGTH + INDEX_LENGTH, 0) FROM information_schema.TABLES"
+            " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'"
+        )
+        return {row[0]: int(float(row[1])) for row in rows if not row[0].startswith(OURS)}
+
     def checksums(self, tables: list[str]) -> dict[str, str]:
-        """Return one text for each table that changes when its rows or its definition change."""
-        if not tables:
-            return {}
-        sums = self.query("CHECKSUM TABLE {}".format(", ".join(quoted(table) for table in tables)), timeout=600)
-        definition = self.definitions()
-        found = {name[len(self.name) + 1 :]: value for name, value in sums}
-        return {table: f"{value}:{definition.get(table, '')}" for table, value in found.items()}
+        """Return one text for each table that changes when its rows or its definition change.
+
+        It begins with NULL for a table that cannot be compared.
+        """
+        return self.looked_at(tables)[0] if tables else {}
+
+    def looked_at(self, tables: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return checksums() of these tables and definitions() of all, by one call of the client."""
+        asked = "CHECKSUM TABLE {}; ".format(", ".join(quoted(table) for table in tables)) if tables else ""
+        rows = self.query(asked + DEFINITIONS, timeout=600)
+        definitions = _definitions(rows[len(tables) :])
+        sums = {name[len(self.name) + 1 :]: value for name, value in rows[: len(tables)]}
+        return {table: f"{value}:{definitions.get(table, '')}" for table, value in sums.items()}, definitions
 
     def definitions(self) -> dict[str, str]:
-        """Return one text for each table that changes when its columns or indexes change."""
-        columns = self.query(
-            "SET SESSION group_concat_max_len = 1000000; SELECT TABLE_NAME, MD5(GROUP_CONCAT(CONCAT_WS('|', COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,"
-            " COALESCE(COLUMN_DEFAULT, '-'), EXTRA, COLUMN_KEY, COALESCE(COLLATION_NAME, ''))"
-            " ORDER BY ORDINAL_POSITION SEPARATOR ';')) FROM information_schema.COLUMNS"
-            " WHERE TABLE_SCHEMA = DATABASE() GROUP BY TABLE_NAME"
-        )
-        return {row[0]: row[1] for row in columns}
+        """Return one text for each base table that changes when its columns, indexes, engine or collation change."""
+        return _definitions(self.query(DEFINITIONS))
 
     def cannot_put_aside(self, tables: list[str]) -> list[str]:
         """Return those tables that a copy cannot stand for: they have foreign keys, triggers or generated columns."""
@@ -153,8 +174,11 @@ class Database:
             self.query(";\n".join(made), timeout=600)
         return copies
 
-    def put_aside(self, copies: dict[str, str]) -> None:
-        """Copy all rows into the copies that were laid out. The caller has stopped all writers."""
+    def put_aside(self, copies: dict[str, str], *, writers: bool = False, rows: dict[str, int] | None = None) -> None:
+        """Copy all rows, or the first so many `rows` of a table, into the copies that were laid out.
+
+        The caller has stopped all writers, or says that there are `writers`: they are not kept waiting then.
+        """
         if not copies:
             return
         # Rows are copied as they are: a row 0 in a counter, and the dates 0000-00-00 of WordPress. One transaction
@@ -162,11 +186,25 @@ class Database:
         statements = [
             "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', SESSION unique_checks = 0, SESSION autocommit = 0"
         ]
-        statements += [
-            f"INSERT INTO {quoted(copy)} SELECT * FROM {quoted(table)}"  # noqa: S608 - quoted names
-            for table, copy in copies.items()
-        ]
+        if writers:
+            # In any other isolation the rows that are read would be locked until the end.
+            statements.append("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        for table, copy in copies.items():
+            limit = f" LIMIT {int(rows[table])}" if rows and table in rows else ""
+            statements.append(
+                f"INSERT INTO {quoted(copy)} SELECT * FROM {quoted(table)}{limit}"  # noqa: S608 - quoted names
+            )
         self.query(";\n".join([*statements, "COMMIT"]), timeout=3600)
+
+    def put_aside_again(self, copies: dict[str, str]) -> None:
+        """Copy all rows once more into copies that are not what their tables are any more."""
+        if copies:
+            self.query(";\n".join(f"TRUNCATE TABLE {quoted(copy)}" for copy in copies.values()), timeout=600)
+            self.put_aside(copies)
+
+    def take_over(self, tables: list[str], other: str) -> None:
+        """Put tables of another database of this server in the place of this one's: see own_way_back.take_over()."""
+        own_way_back.take_over(self.query, tables, other)
 
     def put_back(self, copies: dict[str, str], known: list[str], prefix: str) -> list[str]:
         """Rename copies back to their tables and drop what was not there before: see own_way_back.tables_back()."""
@@ -265,6 +303,15 @@ def opened(credentials: Credentials, folder: str, programs: dict[str, str], name
     """Return the Database for these credentials; the option file lies in `folder` (which only the owner reads)."""
     options = credentials.option_file(os.path.join(folder, "database.cnf"))
     return Database(name or credentials.name, options, programs["mariadb"], programs["mariadb_dump"])
+
+
+def _definitions(rows: list[list[str]]) -> dict[str, str]:
+    """Join the parts of each base table; what is none, as a view, has no row with three columns and is left out."""
+    found = {row[0]: row[1] for row in rows if len(row) == 3 and not row[0].startswith(OURS)}
+    for row in rows:
+        if len(row) == 2 and row[0] in found:
+            found[row[0]] += " " + row[1]
+    return found
 
 
 def _quoted(value: str) -> str:

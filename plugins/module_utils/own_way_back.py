@@ -135,6 +135,35 @@ def tables_back(query: Query, copies: dict[str, str], known: Sequence[str], pref
     return sorted(back)
 
 
+def spares_back(query: Query, journal: dict[str, Any]) -> list[str]:
+    """Put back what has no copy aside because staging still held its rows, and changed all the same. Returns the tables."""
+    spares: list[str] = journal.get("spares", [])
+    wanted = {table: journal["sums"][table].partition(":")[0] for table in spares}
+    if not spares:
+        return []
+    rows = query("CHECKSUM TABLE " + ", ".join(_quoted(table) for table in spares))
+    changed = [table for table, row in zip(spares, rows) if row[1] != wanted[table]]
+    if changed:
+        there = ", ".join(f"{_quoted(journal['staging'])}.{_quoted(table)}" for table in changed)
+        held = query("CHECKSUM TABLE " + there)
+        changed = [table for table, row in zip(changed, held) if row[1] == wanted[table]]
+    take_over(query, changed, journal.get("staging", ""))
+    return changed
+
+
+def take_over(query: Query, tables: Sequence[str], other: str) -> None:
+    """Put tables of another database of this server in the place of this one's, by one statement."""
+    there, moves = _tables(query), []
+    for number, table in enumerate(tables):
+        if table in there:
+            moves.append(f"{_quoted(table)} TO {_quoted(f'{PUT_AWAY}{number}')}")
+        moves.append(f"{_quoted(other)}.{_quoted(table)} TO {_quoted(table)}")
+    if moves:
+        _drop(query, _put_away(there))
+        query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}; RENAME TABLE {', '.join(moves)}")
+        _drop(query, _put_away(_tables(query)))
+
+
 def started(process: int) -> str:
     """Return when a process began, in the kernel's own clock: with its number that names it for ever. "": it is gone."""
     try:
@@ -255,6 +284,7 @@ def _go_back(folder: str, orders: dict[str, Any], journal: dict[str, Any], repor
     if journal["copies"]:
         report["tables_back"] = tables_back(query, journal["copies"], journal["known"], orders["prefix"])
     if journal["state"] == "exchanged":
+        report["tables_from_staging"] = spares_back(query, journal)
         report["opcodes"] = _refresh(folder, orders)
     _drop(query, [name for name in _tables(query) if name.startswith(PUT_ASIDE)])
     # Before the thaw: what visitors write from then on is never put at risk by somebody who still believes in the freeze.

@@ -18,18 +18,22 @@ from typing import Any, Iterator
 from . import freeze, packages, run_state, tree, wordpress
 from .arming import Armed, arm
 from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
-from .database import Database, DatabaseError
+from .database import Database
+from .freeze_budget import BUDGET_SECONDS
 from .interruption import interruptible
 from .own_way_back import BEGUN
 from .packages import Change
 from .probe_round import PATIENCE_SECONDS
 from .site import Site
+from .tables_aside import TablesAside
 from .task import Stop
 from .verdict import judge
 from .way_back import go_back, told
 
 # The host goes back by itself when a promotion has not ended after so many seconds, 10 minutes beyond what a freeze takes.
 DEADLINE_SECONDS = 900
+# See run_probes().
+PROBES_AT_ONCE = 3
 
 
 @dataclass
@@ -44,14 +48,11 @@ class Promotion:
     baseline: dict[str, Any]
     changes: list[Change]
     touched: list[str]
-    tables: list[str]
+    aside: TablesAside
     token: str = field(default_factory=freeze.new_token)
     journal: dict[str, Any] = field(default_factory=dict)
     frozen_at: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
-    # What prepare() laid out for the tables to be put aside, and what all tables were like then.
-    copies: dict[str, str] = field(default_factory=dict)
-    definitions: dict[str, str] = field(default_factory=dict)
     # The paths of the next tree: nobody but us writes there.
     next: dict[str, tree.Entry] = field(default_factory=dict)
 
@@ -116,14 +117,8 @@ class Promotion:
             other = packages.differences(change, self.tree)
             if other:
                 raise tree.TreeError(f"the next tree is not what staging tested: {other[0]}")
-        stuck = self.database.cannot_put_aside(self.tables)
-        if stuck:
-            raise DatabaseError(
-                f"tables with foreign keys, triggers or generated columns cannot be put aside: {', '.join(stuck)}"
-            )
         self.next = tree.scan(self.tree)
-        self.definitions = self.database.definitions()
-        self.copies = self.database.lay_out(self.tables)
+        self.aside.lay_out()
         self.note(
             "prepared",
             token=self.token,
@@ -133,6 +128,8 @@ class Promotion:
             copies={},
             known=[],
             sums={},
+            spares=[],
+            staging=self.site.staging_database,
         )
 
     def arm(self, deadline: float) -> Armed:
@@ -169,15 +166,16 @@ class Promotion:
 
     def put_aside(self) -> None:
         """Copy the tables that staging saw change, and remember what the others are like."""
-        known = self.database.tables()
         with self.timed("checksums"):
-            sums = self.database.checksums([table for table in known if table not in self.tables])
+            seen = self.aside.look()
         with self.timed("put_aside"):
-            now = self.database.definitions()
-            if any(now.get(table) != self.definitions.get(table) for table in self.tables):
-                raise DatabaseError("somebody changed the definition of a table at the last moment")
-            self.database.put_aside(self.copies)
-        self.note("aside", copies=self.copies, known=known, sums=sums)
+            self.aside.fill(seen.pop("again"))
+        self.note("aside", copies=self.aside.copies, **seen)
+
+    def verify(self) -> tuple[list[str], list[str]]:
+        """Return the tables that changed although staging saw no change: see TablesAside.changed()."""
+        with self.timed("verify"):
+            return self.aside.changed(self.journal)
 
     def exchange(self) -> None:
         """Exchange the trees, migrate the database and make PHP run the new files."""
@@ -229,9 +227,13 @@ class Promotion:
         """Return the seconds since the freeze began."""
         return round(time.monotonic() - self.frozen_at, 3) if self.frozen_at else 0.0
 
+    def caches(self) -> bool:
+        """Whether the site has a persistent object cache."""
+        return os.path.exists(os.path.join(self.site.root, "wp-content", "object-cache.php"))
+
     def _needs_migration(self) -> bool:
         """Whether WordPress's database version is behind its files, or an object cache must be emptied."""
-        if os.path.exists(os.path.join(self.site.root, "wp-content", "object-cache.php")):
+        if self.caches():
             return True
         wanted = wordpress.wanted_db_version(self.site.root)
         return not wanted or self.versions()["db_version"] != wanted
@@ -254,26 +256,30 @@ def opened_promotion(site: Site, run: str, probes: list[dict[str, Any]]) -> Prom
         baseline=of_run(site, run),
         changes=[Change(**values) for values in staged.get("delivered", [])],
         touched=staged.get("touched", []),
-        tables=staged.get("tables", []),
+        aside=TablesAside(database, prefix, staged.get("tables", []), staged),
         journal=journal,
     )
     promotion.token = journal.get("token", promotion.token)
     return promotion
 
 
-def promote(promotion: Promotion, deadline: float = DEADLINE_SECONDS) -> dict[str, Any]:
+def promote(promotion: Promotion, deadline: float = DEADLINE_SECONDS, budget: float = BUDGET_SECONDS) -> dict[str, Any]:
     """Carry out the promotion. Returns the evidence of a healthy one; raises Stop when production was put back.
+
+    It does not begin when the freeze would be longer than `budget` seconds.
 
     When this process dies before it confirmed, or has not ended after `deadline` seconds, the host goes back by itself.
     """
     _refuse(promotion)
+    _plan(promotion, budget)
     before = promotion.versions()
     promotion.prepare()
     armed = promotion.arm(deadline)
     evidence: dict[str, Any] = {
         "before": before,
         "delivered": [change.evidence() for change in promotion.changes],
-        "tables_aside": promotion.tables,
+        "tables_aside": promotion.aside.tables,
+        "expected": promotion.aside.expected.evidence(),
         "armed": {"kept_by": armed.kept_by, "deadline": deadline},
         "timings": promotion.timings,
     }
@@ -290,7 +296,7 @@ def promote(promotion: Promotion, deadline: float = DEADLINE_SECONDS) -> dict[st
                     observed = pool.submit(promotion.observe)
                     evidence["verdict"] = promotion.look(cookies)
                     evidence["after"], reasons = observed.result()
-                reasons += evidence["verdict"]["reasons"]
+                reasons += evidence["verdict"]["reasons"] or _strangers(promotion, evidence)
         except Exception as error:
             # Whatever it is, a mistake of ours included: production is not left like this.
             reasons.append(told(error))
@@ -326,6 +332,29 @@ def _refuse(promotion: Promotion) -> None:
             f"Production changed since it was staged ({drifted[0]}{more}). It was not touched. Type: upkeep run {client}",
             {"drift": drifted[:20]},
         )
+
+
+def _plan(promotion: Promotion, budget: float) -> None:
+    """Choose what is copied aside and when; raise Stop when the freeze would be too long."""
+    seconds = [float(each.get("seconds") or 0.0) for each in promotion.baseline["verdict"]["probes"]]
+    core = any(change.kind == "core" for change in promotion.changes)
+    promotion.aside.plan(
+        budget=budget,
+        migrates=core or promotion.caches(),
+        probe_seconds=sum(seconds[:1]) + sum(seconds[1:]) / PROBES_AT_ONCE,
+        client=promotion.site.client,
+    )
+
+
+def _strangers(promotion: Promotion, evidence: dict[str, Any]) -> list[str]:
+    """Return why production must go back although it is healthy: tables changed of which staging showed nothing."""
+    strange, others = promotion.verify()
+    if others:
+        evidence["tables_also_changed"] = others
+    if not strange:
+        return []
+    evidence["tables_only_here"] = strange
+    return [f"tables changed in production that did not change in its copy: {', '.join(strange)}"]
 
 
 def _let_in(promotion: Promotion, evidence: dict[str, Any]) -> float:

@@ -3,11 +3,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Iterator
 
-from . import healthy_subset, package_source, packages, php_log, run_state, supply_chain, tree, wordpress
+from . import (
+    freeze_budget,
+    healthy_subset,
+    package_source,
+    packages,
+    php_log,
+    run_state,
+    supply_chain,
+    touched,
+    tree,
+    wordpress,
+)
 from .baseline import signed_in
 from .database import Database
 from .packages import Change, PackageError
@@ -36,7 +49,10 @@ class Rehearsal:
     baseline: list[dict[str, Any]]
     tried: list[Change] = field(default_factory=list)
     verdict: dict[str, Any] = field(default_factory=dict)
-    tables: set[str] = field(default_factory=set)
+    touches: touched.Touches = field(default_factory=touched.Touches)
+    # What the last round ended with, and the seconds of its parts.
+    after: touched.Tables | None = None
+    timings: dict[str, float] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     fresh: bool = True
     # What lies in the client's store, and the way to it and to what the controller has fetched: "" for none.
@@ -48,15 +64,26 @@ class Rehearsal:
         if not self.fresh:
             self.staging.reset()
         self.fresh, self.tried = False, list(changes)
-        before = self.staging.database.checksums(self.staging.database.tables())
+        with self.timed("look"):
+            before = self._look()
         reasons = self._apply(changes)
         results = probe_staging(self.staging, self.probes)
         self.verdict = judge(results, self.baseline)
         if reasons:
             self.verdict.update({"healthy": False, "reasons": reasons + self.verdict["reasons"]})
-        after = self.staging.database.checksums(self.staging.database.tables())
-        self.tables = {name for name in set(before) | set(after) if before.get(name) != after.get(name)}
+        self.after = self._look()
+        self.touches.saw(changes, touched.compare(before, self.after))
         return bool(self.verdict["healthy"])
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Measure a part of a round in seconds."""
+        started = time.monotonic()
+        yield
+        self.timings[name] = round(time.monotonic() - started, 4)
+
+    def _look(self) -> touched.Tables:
+        return touched.look(self.staging.database, self.configuration.prefix)
 
     def _apply(self, changes: list[Change]) -> list[str]:
         place = self.staging.place()
@@ -65,7 +92,8 @@ class Rehearsal:
             answer = place.php("apply", {"changes": [change.request() for change in changes]})
             self.said = answer["said"][-20:]
             reasons += ["{kind} {slug}: {error}".format(**result) for result in answer["results"] if result["error"]]
-            place.php("migrate", timeout=1800)
+            with self.timed("migrate"):
+                place.php("migrate", timeout=1800)
         except WordPressError as error:
             reasons.append(str(error))
         observed = wordpress.versions(self.staging.root, self.staging.database, self.configuration.prefix)
@@ -150,16 +178,15 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database)
                     {**change.evidence(), "reason": "; ".join(rehearsal.verdict["reasons"])} for change in delivered
                 ]
                 delivered = []
-    touched = rehearsal.touched() if delivered else {"inside": [], "outside": []}
-    tables = sorted(rehearsal.tables & set(production.tables())) if delivered else []
+    staged = _staged(rehearsal, production, delivered)
+    told = staged.pop("told")
     run_state.store(
         site,
         run,
         "staged",
         {
             "delivered": [change.stored() for change in delivered],
-            "touched": touched["inside"],
-            "tables": tables,
+            **staged,
             # What WordPress's own updates must not bring either.
             "held": [*lasting(terms.holds, terms.today), *map(as_hold, held)],
         },
@@ -170,13 +197,46 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database)
         "held": held,
         "skipped": skipped,
         "rounds": rounds,
-        "tables_changed": tables,
-        "files_touched": len(touched["inside"]),
-        "outside": touched["outside"][:20],
+        "tables_changed": staged["tables"],
+        **told,
         "verdict": rehearsal.verdict if delivered else {},
         "looked_at": fetched.looked_at,
         "packages": fetched.packages,
         "asked": sorted({*answer["asked"], *fetched.asked}),
+    }
+
+
+def _staged(rehearsal: Rehearsal, production: Database, delivered: list[Change]) -> dict[str, Any]:
+    """Return what the promotion has to know of the last round, and under `told` what that touched."""
+    effect = rehearsal.touches.of(delivered)
+    if not delivered or effect is None or rehearsal.after is None:
+        return {"touched": [], "tables": [], "told": {"files_touched": 0, "outside": []}}
+    staging, paths, sizes = rehearsal.staging, rehearsal.touched(), production.sizes()
+    tables = sorted(effect.all & set(sizes))
+    copied, seconds = freeze_budget.measured(staging.database, tables, sizes)
+    pace = freeze_budget.Pace(
+        copied_bytes=copied,
+        copy_seconds=seconds,
+        looked_bytes=sum(sizes.values()),
+        look_seconds=rehearsal.timings["look"],
+        migrate_seconds=rehearsal.timings.get("migrate", 0.0),
+    )
+    return {
+        "touched": paths["inside"],
+        "tables": tables,
+        "new_tables": sorted(effect.new),
+        # Of what staging did not change it still holds the rows that production had.
+        "sums": {name: value for name, value in rehearsal.after.sums.items() if name not in effect.all},
+        "pace": asdict(pace),
+        "told": {
+            "touches": {
+                **touched.told(delivered, rehearsal.touches, paths, staging.base, staging.root),
+                "bytes_aside": sum(sizes[name] for name in tables),
+                "copy_seconds": round(pace.copy(sum(sizes[name] for name in tables)), 3),
+            },
+            "files_touched": len(paths["inside"]),
+            "outside": paths["outside"][:20],
+        },
     }
 
 

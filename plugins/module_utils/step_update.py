@@ -78,7 +78,7 @@ def _promoted(asked: Asked, opened: promotion.Promotion, staged: dict[str, Any])
     """Promote, and keep WordPress's own updates from bringing what is held. Returns the evidence."""
     held = staged.get("held", [])
     try:
-        evidence = promotion.promote(opened, asked.options["deadline"])
+        evidence = promotion.promote(opened, asked.options["deadline"], asked.options["freeze_seconds"])
     except Stop as stop:
         # What production did not bear will be held, and WordPress must not bring it back before the next run.
         broke = [as_hold(each) for each in staged["delivered"]] if stop.outcome == "put-back" else []

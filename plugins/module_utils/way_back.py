@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ContextManager
 
 from . import freeze, run_state, tree, wordpress
 from .baseline import signed_in
-from .database import PUT_ASIDE
+from .database import PUT_ASIDE, Database
 from .freeze import FreezeError
 from .interruption import Interrupted, interruptible
 from .own_way_back import BEGUN
 from .site import RUN_ID, Site
+from .tables_aside import from_staging
 from .task import KNOWN_ERRORS, Stop
 
 if TYPE_CHECKING:
@@ -75,10 +76,12 @@ def back(promotion: Promotion, session: ContextManager[str]) -> dict[str, Any]:
         if journal["copies"]:
             evidence["tables_back"] = database.put_back(journal["copies"], journal["known"], promotion.prefix)
         if journal["sums"]:
-            now = database.checksums([table for table in database.tables() if table in journal["sums"]])
-            evidence["tables_unexpected"] = sorted(
-                name for name in journal["sums"] if now.get(name) != journal["sums"][name]
-            )
+            changed = _changed(database, journal["sums"])
+            held = from_staging(database, journal, changed)
+            if held:
+                evidence["tables_from_staging"] = held
+                changed = _changed(database, journal["sums"])
+            evidence["tables_unexpected"] = changed
         try:
             freeze.refresh_opcodes(site, promotion.touched)
         except FreezeError as error:
@@ -91,6 +94,11 @@ def back(promotion: Promotion, session: ContextManager[str]) -> dict[str, Any]:
     evidence["back_verdict"] = verdict
     evidence["after"] = promotion.versions()
     return evidence
+
+
+def _changed(database: Database, sums: dict[str, str]) -> list[str]:
+    now = database.checksums([table for table in database.tables() if table in sums])
+    return sorted(name for name in sums if now.get(name) != sums[name])
 
 
 def recover(promotion: Promotion) -> dict[str, Any]:

@@ -197,6 +197,12 @@ options:
     description: For V(promote), after how many minutes the site is probed again. With 0 it is not.
     type: float
     default: 0
+  freeze_seconds:
+    description:
+      - For V(promote), for how many seconds visitors may be kept out.
+      - When copying and comparing tables is expected to need more, the promotion is refused before anything is touched.
+    type: float
+    default: 60
   timeout:
     description: Seconds that a dump, a load or a transfer may take.
     type: int
@@ -246,6 +252,7 @@ evidence:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.freeze_budget import BUDGET_SECONDS
 from ..module_utils.parts import ALL, CHOICES
 from ..module_utils.points import STORE_OPTIONS
 from ..module_utils.probes import KINDS
@@ -357,6 +364,7 @@ def main() -> None:
             "deadline": {"type": "int", "default": DEADLINE_SECONDS},
             "wait_minutes": {"type": "float", "default": 2},
             "soak_minutes": {"type": "float", "default": 0},
+            "freeze_seconds": {"type": "float", "default": BUDGET_SECONDS},
             "timeout": {"type": "int", "default": 5400},
         },
         required_if=[

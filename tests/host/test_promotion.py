@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import zipfile
 import zlib
@@ -109,6 +110,33 @@ def test_after_an_interruption_only_the_way_back_goes_on(ready: Staged) -> None:
     site.serves("1.0")
 
 
+def test_a_freeze_that_would_be_too_long_is_refused_before_anything_is_touched(ready: Staged) -> None:
+    refused = ready.site.run("promote", cms_update_freeze_seconds=0.2)["promote"]
+
+    assert refused.outcome == "refused", refused
+    assert "the contract allows 0.2 s (scope.update.freeze_seconds)" in refused.message
+    assert "Production was not touched" in refused.message
+    assert refused.evidence["expected"]["seconds"] > 0.2
+    assert ready.journal() == {}
+    assert ready.before.differences(ready.site.state()) == []
+
+
+def test_copies_that_were_made_ahead_are_whole(ready: Staged) -> None:
+    """A server that is slow at copying: the copies are full before the freeze, and one of them is old in it."""
+    path = ready.folder / "staged.json"
+    stored = path.read_text()
+    staged = json.loads(stored)
+    path.write_text(json.dumps({**staged, "pace": {**staged["pace"], "copy_seconds": 65.0}}))
+
+    promoted = ready.host.ask("promote")
+
+    assert (promoted["outcome"], promoted["expected"]["copied"]) == ("done", "ahead"), promoted
+    ready.site.serves("1.1")
+    # An administrator was signed in after they were made; production comes back from them row for row.
+    ready.again()
+    path.write_text(stored)
+
+
 def test_a_run_that_has_the_site_is_not_disturbed(ready: Staged) -> None:
     site, first = ready.site, ready.site.run_id
     lease = (site.workshop / "lease.json").read_text()
@@ -141,6 +169,10 @@ def test_a_good_update_arrives_whole_and_in_seconds(site: Site) -> None:
     staged = site.run(*STAGED)
     assert staged["rehearse"].outcome == "done", staged["rehearse"]
     assert staged["rehearse"].delivered == ["newspack-blocks", THEME, "wordpress"]
+    touches = staged["rehearse"].evidence["touches"]
+    assert (touches["class"], touches["outside"]) == ("data", [])
+    assert [each["class"] for each in touches["releases"]] == ["unknown"] * 3
+    assert all(each["tried_together"] for each in touches["releases"])
     assert before.differences(site.state()) == []
     write_meanwhile(site)
 
@@ -159,6 +191,7 @@ def test_a_good_update_arrives_whole_and_in_seconds(site: Site) -> None:
     # Nobody got anything but the old site, the new one, or "in a moment".
     assert set(seen) <= {200, 503}, seen
     assert 0 < promoted.evidence["frozen_seconds"] < 30
+    assert promoted.evidence["expected"]["seconds"] < 60
     assert_written(site)
     assert_is_release(site, "plugin", "newspack-blocks", "4.33.0", "wp-content/plugins/")
     assert_is_release(site, "theme", THEME, "1.2", "wp-content/themes/")

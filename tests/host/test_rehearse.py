@@ -20,6 +20,8 @@ def test_a_rehearsal_leaves_production_as_it_was_and_tells_what_it_would_get(unt
     assert [(each["slug"], each["to"]) for each in told["passed"]] == [("lab-alpha", "1.1")]
     assert [(each["slug"], each["to"]) for each in told["held"]] == [("lab-banner", "2.2")]
     assert (told["delivered"], told["point"], told["frozen_seconds"]) == ([], None, None)
+    assert told["touches"]["class"] == "code-only", told["touches"]
+    assert [(each["slug"], each["class"]) for each in told["touches"]["releases"]] == [("lab-alpha", "code-only")]
     evidence = site.recorded(told["run"]).step("rehearse").evidence  # type: ignore[union-attr]
     assert [len(each["sha256"]) for each in evidence["delivered"]] == [64]
     (hold,) = site.upkeep("status", "example").answer["holds"]

@@ -166,6 +166,20 @@ add_action( 'init', function () {
         moves_schema=True,
     ),
     Bad(
+        "2.60",
+        "tables-change-only-in-production",
+        "under php-fpm only, a comment is lost and a table comes; every page is whole",
+        """
+add_action( 'init', function () {
+	global $wpdb;
+	if ( PHP_SAPI === 'fpm-fcgi' && ! get_option( 'lab_banner_only_here' ) ) {
+		$wpdb->query( "DELETE FROM $wpdb->comments WHERE comment_ID = 2" );
+		$wpdb->query( "CREATE TABLE {$wpdb->prefix}lab_only_here (id INT)" );
+		update_option( 'lab_banner_only_here', 1 );
+	}
+} );""",
+    ),
+    Bad(
         "2.40",
         "migration-in-the-background",
         "leaves its migration to cron, for some seconds later",

@@ -13,8 +13,10 @@ from rich.console import Console
 
 from orchestrator import screen
 from orchestrator.plan.step import Ending, Outcome, Seen
+from orchestrator.report.touches import touches
 from orchestrator.run.events import StepReport
 from orchestrator.screen import Progress, make_console, safe, size
+from tests.unit.report.entries import TOUCHES
 from tests.unit.run.desks import planned
 
 REPORT = StepReport(Seen("stage", Ending.REPORTED, Outcome.DONE, "a copy"), {}, datetime(2026, 11, 22, tzinfo=UTC), 3.0)
@@ -81,3 +83,17 @@ def test_a_reader_who_has_gone_does_not_end_the_program() -> None:
 
 def test_lines_stay_whole_where_nobody_watches() -> None:
     assert make_console().width >= 200 or make_console().is_terminal
+
+
+def test_what_an_update_touches_is_a_line_for_each_release_and_one_for_all() -> None:
+    told = touches({"touches": TOUCHES})
+    assert told is not None
+    assert screen.touch_rows(told) == [
+        (
+            "touches",
+            "wordpress 6.5.5: unknown; 1400 files changed, 40 files added, its tables are known of all releases together only",
+        ),
+        ("touches", "newspack-blocks 4.33.0: code-only; 100 files changed, 1 file added"),
+        ("together", "schema; 1500 files changed, 41 files added, rows of wp_options, the definition of wp_posts"),
+        ("way back", "the trees are exchanged back and 3 tables renamed back, together"),
+    ]

@@ -192,6 +192,26 @@ def test_a_database_that_is_away_is_waited_for_and_nobody_is_let_in(tmp_path: Pa
     assert (host.serves(), host.journal()["state"]) == ("old", "back")
 
 
+def test_what_staging_still_holds_is_put_in_the_place_of_what_changed() -> None:
+    asked: list[str] = []
+
+    def query(statement: str) -> list[list[str]]:
+        asked.append(statement)
+        if statement.startswith("CHECKSUM TABLE `copy`"):
+            return [["copy.a", "1"], ["copy.b", "8"]]
+        if statement.startswith("CHECKSUM"):
+            return [["shop.a", "9"], ["shop.b", "9"], ["shop.c", "3"]]
+        return [["a"], ["b"], ["c"], ["upkeep_away_0"]] if "information_schema" in statement else []
+
+    journal = {"spares": ["a", "b", "c"], "sums": {"a": "1:d", "b": "2:d", "c": "3:d"}, "staging": "copy"}
+
+    assert own_way_back.spares_back(query, journal) == ["a"]
+    # Of b staging has other rows, and c is as it was.
+    (renamed,) = [statement for statement in asked if "RENAME" in statement]
+    assert renamed.endswith("RENAME TABLE `a` TO `upkeep_away_0`, `copy`.`a` TO `a`")
+    assert own_way_back.spares_back(query, {"spares": []}) == []
+
+
 def test_a_person_can_start_it_and_is_told_when_a_task_is_at_work(tmp_path: Path) -> None:
     host = Host(tmp_path)
     module = host.module(60)

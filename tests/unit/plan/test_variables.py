@@ -64,6 +64,7 @@ def test_the_sample_gives_these_variables():
         "cms_update_holds": [],
         "cms_update_wait_minutes": 2,
         "cms_update_soak_minutes": 0,
+        "cms_update_freeze_seconds": 60,
     }
 
 

@@ -54,15 +54,32 @@ MANIFEST = {
     "dump": {"tables": {"wp_posts": {"rows": 120}, "wp_options": {"rows": 310}}},
 }
 
+TOUCHES = {
+    "class": "schema",
+    "files": {"added": 41, "changed": 1500, "removed": 0},
+    "outside": [],
+    "tables": {"rows": ["wp_options"], "schema": ["wp_posts"], "notes": ["wp_usermeta"]},
+    "releases": [
+        {"kind": "core", "slug": "wordpress", "to": "6.5.5", "class": "unknown", "tried_together": True,
+         "files": {"added": 40, "changed": 1400, "removed": 0}, "tables": {}},
+        {"kind": "plugin", "slug": "newspack-blocks", "to": "4.33.0", "class": "code-only",
+         "files": {"added": 1, "changed": 100, "removed": 0}, "tables": {}},
+    ],
+    "way_back": "the trees are exchanged back and 3 tables renamed back, together",
+    "bytes_aside": 2_400_000,
+    "copy_seconds": 0.12,
+}  # fmt: skip
+EXPECTED = {"seconds": 1.6, "budget": 60, "bytes": 2_400_000, "tables": 3, "copied": "in the freeze", "parts": {}}
+
 
 def good_evidence() -> dict[str, dict[str, Any]]:
     return {
         "preflight": {"versions": BEFORE, "verdict": WELL},
         "snapshot": {"point": ID, "manifest": MANIFEST, "seconds": 2.4},
         "stage": {"verdict": WELL, "seconds": 3.0},
-        "rehearse": {"delivered": DELIVERED, "held": HELD, "skipped": [], "verdict": WELL},
+        "rehearse": {"delivered": DELIVERED, "held": HELD, "skipped": [], "verdict": WELL, "touches": TOUCHES},
         "promote": {"before": BEFORE, "after": AFTER, "delivered": DELIVERED, "frozen_seconds": 1.8, "verdict": WELL,
-                    "put_back": False},
+                    "expected": EXPECTED, "put_back": False},
         "release": {},
     }  # fmt: skip
 

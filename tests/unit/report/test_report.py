@@ -102,6 +102,47 @@ def test_a_good_run_tells_what_changed_what_was_held_and_how_long_production_was
     ]
 
 
+def test_what_an_update_touches_and_the_way_back_are_told_and_the_freeze_beside_what_was_expected() -> None:
+    run = run_entry(good_evidence())
+    story = run_story(run)
+
+    assert story["touches"]["class"] == "schema"
+    assert [(each["slug"], each["class"]) for each in story["touches"]["releases"]] == [
+        ("wordpress", "unknown"),
+        ("newspack-blocks", "code-only"),
+    ]
+    assert story["touches"]["way_back"] == "the trees are exchanged back and 3 tables renamed back, together"
+    assert (story["freeze"]["expected_seconds"], story["freeze"]["budget_seconds"]) == (1.6, 60)
+    text = Text(page(runs_report(CONTRACT, [run], holds=[], made=MADE))).text
+    for words in (
+        "newspack-blocks plugin 4.33.0 code-only 100 files changed, 1 file added",
+        "1400 files changed, 40 files added, its tables are known of all releases together only",
+        "all together schema 1500 files changed, 41 files added, rows of wp_options, the definition of wp_posts",
+        "The way back: the trees are exchanged back and 3 tables renamed back, together. Copied aside in the freeze: 2.4 MB",
+        "frozen for 1.8 s, expected 1.6 s, allowed 1 min 0 s",
+    ):
+        assert words in text, text
+
+
+def test_tables_that_changed_only_in_production_are_told() -> None:
+    evidence = good_evidence()
+    evidence["promote"]["tables_also_changed"] = ["wp_hits"]
+    run = run_entry(evidence)
+    assert run_story(run)["freeze"]["also_changed"] == ["wp_hits"]
+    assert "no copy was made of them: wp_hits" in Text(page(runs_report(CONTRACT, [run], holds=[], made=MADE))).text
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 7, [], {"class": "fine", "files": 3, "releases": [None, {}], "tables": {"rows": 1}}]
+)
+def test_touches_of_another_shape_are_told_as_far_as_they_can_be(odd: Any) -> None:
+    evidence = good_evidence()
+    evidence["rehearse"]["touches"] = odd
+    told = run_story(run_entry(evidence))["touches"]
+    assert told is None or told["class"] == "unknown"
+    assert "The runs" in Text(page(runs_report(CONTRACT, [run_entry(evidence)], holds=[], made=MADE))).text
+
+
 def test_a_run_that_was_put_back_delivers_nothing_and_tells_what_was_broken_for_how_long() -> None:
     story = run_story(run_entry(put_back_evidence(), "put-back", failing="promote"))
     assert story["delivered"] == []

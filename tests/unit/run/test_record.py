@@ -130,3 +130,12 @@ def test_a_drill_that_took_longer_than_promised_is_an_incident(ledger: Ledger) -
         "the recovery took 2.5 hours, and 2 are promised",
         "the age of its data was 27.8 hours, and 24 are promised",
     )
+
+
+def test_what_changed_other_tables_in_production_than_in_staging_is_held(recorder: Recorder, ledger: Ledger) -> None:
+    delivered = [{"kind": "plugin", "slug": "good", "from": "1.0", "to": "2.0"}]
+    evidence = {"delivered": delivered, "verdict": {"healthy": True, "reasons": []}, "tables_only_here": ["wp_links"]}
+    record(recorder, report("promote", "put-back", **evidence))
+    (hold,) = ledger.holds("example")
+    assert (hold.slug, hold.version) == ("good", "2.0")
+    assert hold.reason == "changed tables in production that it did not change in staging: wp_links"
