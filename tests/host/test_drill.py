@@ -50,8 +50,7 @@ def test_a_restore_point_without_a_file_of_the_core_fails_its_drill_and_says_so(
     (site.shop.inventory / "group_vars" / "all" / "vars.yml").write_text("site_snapshot_transport: gateway\n")
     missing = site.root / "wp-includes" / "class-wp-query.php"
     body, seen = missing.read_bytes(), missing.stat()
-    aside = site.folder / "aside"
-    missing.rename(aside)
+    missing.unlink()
     point = site.shop.snapshot()["point"]
     site.put_file("wp-includes/class-wp-query.php", body.decode())
     assert missing.stat().st_uid == seen.st_uid
