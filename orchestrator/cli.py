@@ -29,7 +29,7 @@ from orchestrator.cli_options import (
     Vault,
 )
 from orchestrator.cli_run import Settings
-from orchestrator.complaint import complain, complain_json, help_for, write_crash
+from orchestrator.complaint import complain, help_for, write_crash
 from orchestrator.contract.load import CONTRACT_FILE, find_client, load_contract
 from orchestrator.contract.load import check as find_mistakes
 from orchestrator.contract.schema import schema_text
@@ -109,7 +109,7 @@ def init(
     ask = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
     folder = cli_ask.init(settings, client, given, ask=ask, password=secrets.token_urlsafe(32))
     answer = {"client": client, "folder": str(folder), "next": f"upkeep check {client}"}
-    _say(settings, answer, lambda: cli_ask.show_init(settings.console, folder, client))
+    cli_run.say(settings, answer, lambda: cli_ask.show_init(settings.console, folder, client))
 
 
 @app.command()
@@ -145,7 +145,7 @@ def check(
         for each in warnings:
             settings.console.print(f"Warning: {printable(each)}", soft_wrap=True, markup=False)
 
-    _say(settings, {"clients": names, "mistakes": [], "warnings": warnings}, show)
+    cli_run.say(settings, {"clients": names, "mistakes": [], "warnings": warnings}, show)
 
 
 @app.command()
@@ -156,7 +156,9 @@ def explain(client: Name, inventories: Inventories = HERE, as_json: Json = False
     """
     settings = settings_of(inventories, "", as_json)
     explanation = explain_contract(cli_run.read_client(settings, client).contract)
-    _say(settings, dataclasses.asdict(explanation), lambda: cli_ask.show_explanation(settings.console, explanation))
+    cli_run.say(
+        settings, dataclasses.asdict(explanation), lambda: cli_ask.show_explanation(settings.console, explanation)
+    )
 
 
 @app.command()
@@ -179,7 +181,7 @@ def plan(
     if out is not None:
         out.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     run_next = f"upkeep run {out or client}"
-    _say(settings, written, lambda: cli_ask.show_plan(settings, known, written, run_next))
+    cli_run.say(settings, written, lambda: cli_ask.show_plan(settings, known, written, run_next))
 
 
 @app.command()
@@ -259,7 +261,7 @@ def status(
     if client:
         find_client(inventories, client)
     answer = cli_ask.status(settings, client)
-    _say(settings, answer, lambda: cli_ask.show_status(settings.console, answer))
+    cli_run.say(settings, answer, lambda: cli_ask.show_status(settings.console, answer))
 
 
 @app.command()
@@ -278,7 +280,9 @@ def points(
     """
     settings = settings_of(inventories, ledger, as_json, vault, content)
     found = cli_ask.points(settings, cli_run.read_client(settings, client), sites or ())
-    _say(settings, {"client": client, "points": found}, lambda: cli_ask.show_points(settings.console, client, found))
+    cli_run.say(
+        settings, {"client": client, "points": found}, lambda: cli_ask.show_points(settings.console, client, found)
+    )
 
 
 @app.command()
@@ -304,11 +308,11 @@ def report(
         )
     answer, page = cli_ask.report(settings, known, month=month, runs=runs or (), last=last)
     if as_json and out is None:
-        _say(settings, answer, lambda: None)
+        cli_run.say(settings, answer, lambda: None)
         return
     path = out or Path(f"{client}-{month or 'runs'}.html")
     path.write_text(page, encoding="utf-8")
-    _say(
+    cli_run.say(
         settings,
         {**answer, "page": str(path)},
         lambda: settings.console.print(f"Report: {path.absolute()}", markup=False),
@@ -331,24 +335,13 @@ def release_hold(
     find_client(inventories, client)
     answer = cli_ask.release_hold(settings, client, hold)
     words = f"{answer['kind']} {answer['slug']} {answer['version']} of {client}/{answer['site']} is not held any more."
-    _say(settings, answer, lambda: settings.console.print(screen.safe(words), markup=False))
-
-
-def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:
-    if settings.as_json:
-        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
-    else:
-        ink()
+    cli_run.say(settings, answer, lambda: settings.console.print(screen.safe(words), markup=False))
 
 
 def _end(settings: Settings, answers: Sequence[Answer]) -> None:
     code = worst(answer["exit_code"] for answer in answers)
-    _say(settings, {"exit_code": code, "runs": list(answers)}, lambda: cli_ask.show_end(settings.console, answers))
-    if code and settings.as_json:
-        bad = next(answer for answer in answers if answer["exit_code"] == code)
-        complain_json(code, str(bad["message"]), str(bad["next"]))
-    if code:
-        raise typer.Exit(code)
+    whole = {"exit_code": code, "runs": list(answers)}
+    cli_run.end_with(settings, whole, answers, lambda: cli_ask.show_end(settings.console, answers))
 
 
 cli_restore.add_commands(app, settings_of, _end)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -14,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Vault
-from orchestrator.cli_run import Client, Settings, read_client
+from orchestrator.cli_run import Client, Settings, read_client, say
 from orchestrator.errors import Refused
 from orchestrator.ledger.ledger import peek
 from orchestrator.results import Answer
@@ -95,7 +93,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
                 _show_added(settings, found, states[-1])
         next_type = f"upkeep rehearse {known[0].id}"
         answer = {"exit_code": 0, "artefact": found.json(), "clients": states, "next": next_type}
-        _say(settings, answer, lambda: settings.console.print(f"Next: {next_type}", markup=False, style="bold"))
+        say(settings, answer, lambda: settings.console.print(f"Next: {next_type}", markup=False, style="bold"))
 
     @artefact.command("list")
     def listing(
@@ -114,7 +112,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         with _store(settings, read_client(settings, client)) as bucket:
             found = [each.json() for each in artefacts.read_index(bucket, client)]
         title = f"Packages in the store of {client}"
-        _say(
+        say(
             settings,
             {"exit_code": 0, "client": client, "artefacts": found},
             lambda: show_rows(
@@ -146,7 +144,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
                 f"upkeep artefact list {client}",
             )
         words = ", ".join(each.words() for each in gone)
-        _say(
+        say(
             settings,
             {"exit_code": 0, "client": client, "removed": [each.json() for each in gone]},
             lambda: settings.console.print(f"{client}: {safe(words)} removed.", markup=False),
@@ -210,10 +208,3 @@ def _store(settings: Settings, client: Client) -> Iterator[Bucket]:
     owner = secrets_of(settings, client, client.contract.sites[0].name).owner
     with opened(client.contract.store, owner) as bucket:
         yield bucket
-
-
-def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:
-    if settings.as_json:
-        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
-    else:
-        ink()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli_options import HERE, Inventories, Json, LedgerUrl
-from orchestrator.cli_run import Client, Settings, read_client
+from orchestrator.cli_run import Client, Settings, read_client, say
 from orchestrator.contract.load import CONTRACT_FILE
 from orchestrator.errors import Usage
 from orchestrator.ledger.ledger import Ledger, peek
@@ -55,10 +53,8 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
             if book is not None:
                 book.close()
         code = DUE if answers else 0
-        if as_json:
-            sys.stdout.write(json.dumps({"exit_code": code, "due": answers}, indent=2, ensure_ascii=False) + "\n")
-        else:
-            show_rows(settings.console, "Due", answers, ("client", "site", "duty", "since", "reason", "command"))
+        columns = ("client", "site", "duty", "since", "reason", "command")
+        say(settings, {"exit_code": code, "due": answers}, lambda: show_rows(settings.console, "Due", answers, columns))
         if code:
             raise typer.Exit(code)
 

@@ -66,7 +66,9 @@ class AskedPart(StrEnum):
 RestoredSite = Annotated[str, typer.Option("--site", metavar="SITE", help="The site to restore.")]
 RestoredPoint = Annotated[
     str,
-    typer.Option("--point", metavar="ID|newest", help="The restore point, as `upkeep points` shows it."),
+    typer.Option(
+        "--point", metavar="ID|newest", help="The restore point, as `upkeep points` shows it; `newest` with --to."
+    ),
 ]
 To = Annotated[
     str,

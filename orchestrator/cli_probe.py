@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
@@ -11,8 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Program, Sites, Vault
-from orchestrator.cli_run import Client, Settings, read_client
-from orchestrator.complaint import complain_json
+from orchestrator.cli_run import Client, Settings, end_with, read_client
 from orchestrator.plan.plan import choose_sites
 from orchestrator.plan.step import Outcome
 from orchestrator.results import EXIT_CODES, Answer, worst
@@ -55,14 +52,8 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
             if not as_json:
                 _show(settings, answers[-1])
         code = worst(answer["exit_code"] for answer in answers)
-        if as_json:
-            whole = {"client": client, "exit_code": code, "sites": answers}
-            sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-        if code and as_json:
-            bad = next(answer for answer in answers if answer["exit_code"] == code)
-            complain_json(code, str(bad["message"]), str(bad["next"]))
-        if code:
-            raise typer.Exit(code)
+        # What is ink was shown as it came.
+        end_with(settings, {"client": client, "exit_code": code, "sites": answers}, answers, lambda: None)
 
 
 def _looked(settings: Settings, client: Client, site: str, *, without_tests: bool) -> Answer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +14,8 @@ from rich.text import Text
 
 from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Program, Sites, Vault
 from orchestrator.cli_restore import check_host
-from orchestrator.cli_run import Settings, carry_out_plan, planned, read_client
+from orchestrator.cli_run import Settings, carry_out_plan, end_with, planned, read_client
 from orchestrator.cli_store import Restic
-from orchestrator.complaint import complain_json
 from orchestrator.errors import Usage
 from orchestrator.plan.plan import ID, Duty, choose_sites
 from orchestrator.results import Answer, worst
@@ -114,17 +111,8 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         with _watching(settings) as watch:
             answers = verify_sites(settings, known, sites or (), full=full, healing=heal, program=restic, watch=watch)
         code = worst(answer["exit_code"] for answer in answers)
-        if as_json:
-            whole = {"client": client, "exit_code": code, "sites": answers}
-            sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-        else:
-            for answer in answers:
-                _show(settings.console, answer)
-        if code and as_json:
-            bad = next(answer for answer in answers if answer["exit_code"] == code)
-            complain_json(code, str(bad["message"]), str(bad["next"]))
-        if code:
-            raise typer.Exit(code)
+        whole = {"client": client, "exit_code": code, "sites": answers}
+        end_with(settings, whole, answers, lambda: _show_all(settings.console, answers))
 
 
 @contextmanager
@@ -154,6 +142,11 @@ def _watching(settings: Settings) -> Iterator[Watch]:
                 settings.console.print(f"  {site}: {megabytes(read)} of {megabytes(of)} read back", markup=False)
 
         yield say
+
+
+def _show_all(console: Console, answers: Sequence[Answer]) -> None:
+    for answer in answers:
+        _show(console, answer)
 
 
 def _show(console: Console, answer: Mapping[str, Any]) -> None:

@@ -84,7 +84,12 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         if remove:
             end(settings, carry_out_plan(settings, *_removal(settings, client, site, point, to)))
             return
-        if not ID.fullmatch(point) and not (to and point == NEWEST):
+        if point == NEWEST and not to:
+            raise Usage(
+                "'newest' goes with --to: what takes the place of production is named by its id.",
+                f"upkeep points {client} --site {site}",
+            )
+        if not ID.fullmatch(point) and point != NEWEST:
             raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client} --site {site}")
         known = read_client(settings, client)
         part = _part(

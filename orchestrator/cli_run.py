@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from types import FrameType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import typer
 from rich.console import Console
 
+from orchestrator.complaint import complain_json
 from orchestrator.contract.load import contract_digest, find_client, load_contract
 from orchestrator.contract.model import Contract, Hold
 from orchestrator.errors import Refused, UpkeepError, Usage
@@ -308,3 +311,22 @@ def _holds(ledger: Ledger, client: str, sites: Sequence[str]) -> Mapping[str, tu
         )
         for site in sites
     }
+
+
+def say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:
+    """Give a command's answer: as JSON on standard output where that was asked for, else as `ink` shows it."""
+    if settings.as_json:
+        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+    else:
+        ink()
+
+
+def end_with(settings: Settings, whole: Answer, answers: Sequence[Answer], ink: Callable[[], object]) -> None:
+    """Say what came of several things, and end the command with the code of `whole`, which is that of the worst of them."""
+    say(settings, whole, ink)
+    code = whole["exit_code"]
+    if code and settings.as_json:
+        bad = next(answer for answer in answers if answer["exit_code"] == code)
+        complain_json(code, str(bad["message"]), str(bad["next"]))
+    if code:
+        raise typer.Exit(code)

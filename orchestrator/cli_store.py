@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Sites, Vault
-from orchestrator.cli_run import Settings, read_client
-from orchestrator.complaint import complain_json
+from orchestrator.cli_run import Settings, end_with, read_client, say
 from orchestrator.results import Answer, worst
 from orchestrator.screen import safe, show_rows
 from orchestrator.storekeeper import check_store, init_store, prune_sites, store_policy
@@ -102,7 +100,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
         answer = store_policy(settings, known, principal, apply=apply)
-        _say(settings, answer, lambda: _show_policy(settings.console, answer))
+        say(settings, answer, lambda: _show_policy(settings.console, answer))
 
     @app.command("prune")
     def prune(
@@ -129,10 +127,7 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         answers = prune_sites(settings, known, sites or (), frozenset(forget or ()), sure=sure, program=restic)
         code = worst(answer["exit_code"] for answer in answers)
         whole = {"client": client, "exit_code": code, "sites": answers}
-        _say(settings, whole, lambda: _show_prunes(settings.console, answers))
-        if code:
-            bad = next(answer for answer in answers if answer["exit_code"] == code)
-            _complain(settings, code, str(bad["message"]), str(bad["next"]))
+        end_with(settings, whole, answers, lambda: _show_prunes(settings.console, answers))
 
 
 def _announce(settings: Settings, client: str) -> None:
@@ -141,22 +136,7 @@ def _announce(settings: Settings, client: str) -> None:
 
 
 def _end_check(settings: Settings, answer: Answer) -> None:
-    _say(settings, answer, lambda: _show_check(settings.console, answer))
-    if answer["exit_code"]:
-        _complain(settings, answer["exit_code"], answer["message"], answer["next"])
-
-
-def _complain(settings: Settings, code: int, message: str, next_type: str) -> None:
-    if settings.as_json:
-        complain_json(code, message, next_type)
-    raise typer.Exit(code)
-
-
-def _say(settings: Settings, answer: Answer, ink: Callable[[], object]) -> None:
-    if settings.as_json:
-        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
-    else:
-        ink()
+    end_with(settings, answer, [answer], lambda: _show_check(settings.console, answer))
 
 
 def _show_check(console: Console, answer: Mapping[str, Any]) -> None:

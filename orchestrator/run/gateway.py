@@ -208,9 +208,7 @@ def main() -> int:
         return 1
     told = {"url": gateway.url(port), "secret": gateway.secret, "port": port, "pid": os.getpid()}
     told.update(socket=str(gateway.socket), control=str(gateway.control))
-    signal.signal(signal.SIGTERM, lambda *_: gateway.stop())
-    if process is not None:
-        threading.Thread(target=stop_with, args=(process, gateway), daemon=True).start()
+    begin_watch(gateway, process)
     print(json.dumps(told), flush=True)
     # Whoever started this waits for the end of its output.
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
@@ -227,6 +225,13 @@ def watched(given: Mapping[str, Any]) -> int | None:
         return os.pidfd_open(given["watch"]) if given.get("watch") else None
     except ProcessLookupError:
         raise GatewayError("the job is over already") from None
+
+
+def begin_watch(gateway: Stoppable, process: int | None) -> None:
+    """Let the gateway end when it is told to by a signal, and when the process that it serves is gone."""
+    signal.signal(signal.SIGTERM, lambda *_: gateway.stop())
+    if process is not None:
+        threading.Thread(target=stop_with, args=(process, gateway), daemon=True).start()
 
 
 def stop_with(process: int, gateway: Stoppable) -> None:

@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -28,7 +27,7 @@ from orchestrator.contract.model import Store
 from orchestrator.errors import Refused
 from orchestrator.run.artefacts import package_key
 from orchestrator.run.bucket import Bucket, Keys
-from orchestrator.run.gateway import GatewayError, stop_with, watched
+from orchestrator.run.gateway import GatewayError, begin_watch, watched
 from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
 from orchestrator.run.gateway_http import BINARY, CHUNK, STRANGER_SECONDS, USER, QuietHandler, SocketServer
 from orchestrator.run.host_code import packages
@@ -182,9 +181,7 @@ def main() -> int:
             gateway.end()
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: gateway.stop())
-    if process is not None:
-        threading.Thread(target=stop_with, args=(process, gateway), daemon=True).start()
+    begin_watch(gateway, process)
     print(json.dumps({"url": gateway.url(port)}), flush=True)
     # Whoever started this waits for the end of its output.
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)

@@ -120,15 +120,7 @@ def tables_back(query: Query, copies: dict[str, str], known: Sequence[str], pref
     there = _tables(query)
     back = {table: copy for table, copy in copies.items() if copy in there}
     current = {name for name in there if not name.startswith(OURS)}
-    moves = []
-    for number, (table, copy) in enumerate(sorted(back.items())):
-        if table in current:
-            moves.append(f"{_quoted(table)} TO {_quoted(f'{PUT_AWAY}{number}')}")
-        moves.append(f"{_quoted(copy)} TO {_quoted(table)}")
-    if moves:
-        _drop(query, _put_away(there))
-        # A statement that waits for ever would be carried out long after somebody gave up.
-        query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}; RENAME TABLE {', '.join(moves)}")
+    _rename_over(query, there, [(table, _quoted(copy)) for table, copy in sorted(back.items())])
     came = sorted(current - set(known) - set(copies))
     _drop(query, [table for table in came if table.startswith(prefix)])
     _drop(query, _put_away(_tables(query)))
@@ -153,15 +145,22 @@ def spares_back(query: Query, journal: dict[str, Any]) -> list[str]:
 
 def take_over(query: Query, tables: Sequence[str], other: str) -> None:
     """Put tables of another database of this server in the place of this one's, by one statement."""
-    there, moves = _tables(query), []
-    for number, table in enumerate(tables):
+    _rename_over(query, _tables(query), [(table, f"{_quoted(other)}.{_quoted(table)}") for table in tables])
+    if tables:
+        _drop(query, _put_away(_tables(query)))
+
+
+def _rename_over(query: Query, there: Sequence[str], sources: Sequence[tuple[str, str]]) -> None:
+    """Put each source, a quoted name, in the place of its table, all by one statement. What stood there is put away."""
+    moves = []
+    for number, (table, source) in enumerate(sources):
         if table in there:
             moves.append(f"{_quoted(table)} TO {_quoted(f'{PUT_AWAY}{number}')}")
-        moves.append(f"{_quoted(other)}.{_quoted(table)} TO {_quoted(table)}")
+        moves.append(f"{source} TO {_quoted(table)}")
     if moves:
         _drop(query, _put_away(there))
+        # A statement that waits for ever would be carried out long after somebody gave up.
         query(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}; RENAME TABLE {', '.join(moves)}")
-        _drop(query, _put_away(_tables(query)))
 
 
 def started(process: int) -> str:

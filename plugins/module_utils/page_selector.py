@@ -7,6 +7,7 @@ space for one element (`input.wide[name=email]`), and a space between an element
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -44,13 +45,15 @@ def matches(selector: str, page: str) -> bool:
     finder = _Finder([_wanted(word) for word in selector.split()])
     if not finder.wanted:
         raise ValueError("the selector is empty")
-    try:
-        finder.feed(page)
-        finder.close()
-    except AssertionError:
-        # What the parser gives up on, browsers read on: judge by what was found until there.
-        pass
+    read_page(finder, page)
     return finder.found
+
+
+def read_page(reader: HTMLParser, page: str) -> None:
+    """Let the reader see the page. What the parser gives up on, browsers read on: what was seen until there counts."""
+    with contextlib.suppress(AssertionError):
+        reader.feed(page)
+        reader.close()
 
 
 def _wanted(word: str) -> _Wanted:

@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from typing import Any, Mapping, Sequence
 from urllib.parse import urlencode
 
+from .page_selector import read_page
 from .probe_round import Round, content_problems, decoded, result, status_problems
 from .web import Answer, fetch, same_site_path
 
@@ -125,12 +126,7 @@ class _Hidden(HTMLParser):
 
 def _hidden(page: str) -> dict[str, str]:
     reader = _Hidden()
-    try:
-        reader.feed(page)
-        reader.close()
-    except AssertionError:
-        # What the parser gives up on, browsers read on: what was found until there is what there is.
-        pass
+    read_page(reader, page)
     return reader.values
 
 

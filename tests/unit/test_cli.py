@@ -537,8 +537,8 @@ def test_a_recovery_on_another_host_begins_with_nothing_and_says_how_the_site_mo
     ):
         ended, _, err = desk.type(*ELSEWHERE, *host.split())
         assert (ended, told in err) == (code, True), err
-    assert desk.type("restore", "example", "--site", "shop", "--point", "newest")[0] == 2
-    assert desk.project.steps() == []
+    ended, _, err = desk.type("restore", "example", "--site", "shop", "--point", "newest")
+    assert (ended, "'newest' goes with --to" in err, desk.project.steps()) == (2, True, [])
 
     desk.project.script(rebuild={"evidence": {"point": "20261121T020000Z-0a0b0c0d", "recovery_seconds": 75.0}})
     code, out, _ = desk.type(*ELSEWHERE, "fresh")
