@@ -1,6 +1,6 @@
 """The gateway: for the time of one job, a host's restic reaches its repository through the controller.
 
-    python -m orchestrator.run.gateway <terms.json
+    python -m orchestrator.run.gateway <terms-and-way.jsonl
 
 The host holds no key of the store. What it may do is in gateway_session.py, how it speaks in gateway_http.py. This
 module starts and ends it: one line of JSON on standard output says how it is reached, and from then on it runs by
@@ -191,15 +191,15 @@ def lacking_in(store: Mapping[str, Any], keys: tuple[str, str]) -> Callable[[Key
 
 def main() -> int:
     """Begin, say how it is reached, and stay until the end."""
-    given = json.load(sys.stdin)
+    given = json.loads(sys.stdin.readline())
     gateway = None
     try:
         process = watched(given)
         gateway = made(given)
         gateway.start()
         port = 0
-        if given.get("ssh"):
-            gateway.forward = Forward(given["ssh"], given["host"], gateway.socket)
+        if road := read_road():
+            gateway.forward = Forward(road["ssh"], road["host"], gateway.socket)
             port = gateway.forward.open()
     except (GatewayError, StoreError, SessionError, ForwardError) as error:
         if gateway is not None:
@@ -217,6 +217,17 @@ def main() -> int:
     finally:
         gateway.end()
     return 0
+
+
+def read_road() -> dict[str, Any]:
+    """Return how the host is reached, {ssh, host}, or {} where no way is wanted. Raises GatewayError when nobody says it.
+
+    It is the second line of the input: it comes when the host has answered, and nothing that is done before waits for that.
+    """
+    line = sys.stdin.readline()
+    if not line:
+        raise GatewayError("the job is over already")
+    return dict(json.loads(line))
 
 
 def watched(given: Mapping[str, Any]) -> int | None:

@@ -77,7 +77,7 @@ def started(repository: Repository, **more: Any) -> Iterator[Started]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(terms).encode())
+            process.stdin.write(json.dumps(terms).encode() + b"\n{}\n")
             process.stdin.close()
             yield Started(process, json.loads(process.stdout.readline()))
         finally:
@@ -165,7 +165,8 @@ def test_ansible_starts_confirms_and_ends_it(repository: Repository, tmp_path: P
         "password": PASSWORD,
         "watch": os.getpid(),
     }
-    told = store_gateway.begun(given)
+    with store_gateway.Launch(given) as launch:
+        told = launch.told({})
     try:
         with pytest.raises(store_gateway.Unanswered, match="was not given a snapshot"):
             store_gateway.confirmed(told["control"], "0" * 64)
@@ -193,12 +194,32 @@ def test_ansible_starts_confirms_and_ends_it(repository: Repository, tmp_path: P
 
 
 def test_ansible_is_told_why_it_did_not_begin(repository: Repository) -> None:
-    with pytest.raises(store_gateway.Unanswered, match="was not told"):
-        store_gateway.begun({"mode": "write"})
+    with (
+        pytest.raises(store_gateway.Unanswered, match="was not told"),
+        store_gateway.Launch({"mode": "write"}) as launch,
+    ):
+        launch.told({})
     with pytest.raises(OSError, match="No such file"):
         store_gateway.confirmed("/nowhere/control", "0" * 64)
     # What came before stands, so this is no failure.
     assert "over already" in store_gateway.ended("/nowhere/control")["msg"]
+
+
+def test_one_that_is_told_no_way_ends_and_leaves_nothing(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    given = {
+        "mode": "write", "point": POINT, "store": repository.store.options(), "password": PASSWORD,
+        "access_key": repository.store.access_key, "secret_key": repository.store.secret_key,
+    }  # fmt: skip
+    launch = store_gateway.Launch(given)
+    while not list(tmp_path.glob("upkeep-gateway-*")):
+        time.sleep(0.01)
+    failure = OSError("the host is gone")
+    launch.__exit__(OSError, failure, None)
+    assert launch._process.returncode == 1
+    assert not list(tmp_path.glob("upkeep-gateway-*"))
 
 
 # ---- the way to the host --------------------------------------------------------------------------------------------
