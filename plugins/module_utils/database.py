@@ -15,6 +15,7 @@ from .lease import write_whole
 from .own_way_back import OURS as OURS
 from .own_way_back import PUT_ASIDE as PUT_ASIDE
 from .own_way_back import PUT_AWAY as PUT_AWAY
+from .own_way_back import STAGED as STAGED
 from .own_way_back import STAGING_MARK as STAGING_MARK
 
 # No quotes, so that a name is safe between quotes of any kind, and nothing that ends a line of output.
@@ -22,6 +23,8 @@ TABLE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff'\"`\\]{1,64}\Z
 END_MARKER = "-- Dump completed"
 GLOBAL_OPTIONS = ("/etc/my.cnf", "/etc/mysql/my.cnf")
 LOCK_SECONDS = 60
+# What the server says instead of a checksum of a table that it cannot compare.
+NO_SUM = "NULL:"
 # A list of parts is cut off where it is longer than this, silently.
 DEFINITIONS = (
     "SET SESSION group_concat_max_len = 1000000;"
@@ -225,13 +228,17 @@ class Database:
         Raises DatabaseError, and drops nothing, when there are tables and no mark: then they are somebody else's.
         """
         self._refuse_foreign()
-        rows = self.query("SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()")
-        if rows:
-            self.query("DROP VIEW IF EXISTS " + ", ".join(quoted(row[0]) for row in rows))
+        self.drop_views()
         self.query(
             f"CREATE TABLE IF NOT EXISTS {STAGING_MARK} (what VARCHAR(99) PRIMARY KEY) COMMENT = 'Upkeep empties this database'"
         )
-        self.drop([*self.tables(), *self.ours(PUT_ASIDE), *self.ours(PUT_AWAY)])
+        self.drop([*self.tables(), *self.ours(PUT_ASIDE), *self.ours(PUT_AWAY), *self.ours(STAGED)])
+
+    def drop_views(self) -> None:
+        """Drop every view."""
+        rows = self.query("SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()")
+        if rows:
+            self.query("DROP VIEW IF EXISTS " + ", ".join(quoted(row[0]) for row in rows))
 
     def leave(self) -> bool:
         """Empty a staging database and take the mark away. Returns whether there was something of ours."""

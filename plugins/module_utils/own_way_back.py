@@ -38,9 +38,11 @@ MARKER = ".maintenance"
 SEAL = ".upkeep-freeze"
 PUT_ASIDE = "upkeep_aside_"
 PUT_AWAY = "upkeep_away_"
+# Rows of a staging copy as they were copied.
+STAGED = "upkeep_staged_"
 # Only a database that has this table is ever emptied: a mistyped name must not cost a client another site.
 STAGING_MARK = "upkeep_staging"
-OURS = (PUT_ASIDE, PUT_AWAY, STAGING_MARK)
+OURS = (PUT_ASIDE, PUT_AWAY, STAGED, STAGING_MARK)
 LOCK_SECONDS = 60
 
 # What a journal says of a promotion that has touched production and neither ended nor been put back.

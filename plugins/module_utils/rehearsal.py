@@ -54,18 +54,14 @@ class Rehearsal:
     after: touched.Tables | None = None
     timings: dict[str, float] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
-    fresh: bool = True
     # What lies in the client's store, and the way to it and to what the controller has fetched: "" for none.
     artefacts: list[dict[str, Any]] = field(default_factory=list)
     gateway: str = ""
 
     def healthy(self, changes: list[Change]) -> bool:
         """Apply `changes` to the copy as it was staged, and say whether the site is healthy with them."""
-        if not self.fresh:
-            self.staging.reset()
-        self.fresh, self.tried = False, list(changes)
-        with self.timed("look"):
-            before = self._look()
+        before = self.as_staged()
+        self.tried = list(changes)
         reasons = self._apply(changes)
         results = probe_staging(self.staging, self.probes)
         self.verdict = judge(results, self.baseline)
@@ -75,6 +71,13 @@ class Rehearsal:
         self.touches.saw(changes, touched.compare(before, self.after))
         return bool(self.verdict["healthy"])
 
+    def as_staged(self) -> touched.Tables:
+        """Make the copy what it was when it was staged, and return a look at its tables."""
+        now, self.after = self.after or self._look(), None
+        with self.timed("reset"):
+            put_back = self.staging.reset(now.sums)
+        return self._look() if put_back else now
+
     @contextlib.contextmanager
     def timed(self, name: str) -> Iterator[None]:
         """Measure a part of a round in seconds."""
@@ -83,7 +86,8 @@ class Rehearsal:
         self.timings[name] = round(time.monotonic() - started, 4)
 
     def _look(self) -> touched.Tables:
-        return touched.look(self.staging.database, self.configuration.prefix)
+        with self.timed("look"):
+            return touched.look(self.staging.database, self.configuration.prefix)
 
     def _apply(self, changes: list[Change]) -> list[str]:
         place = self.staging.place()

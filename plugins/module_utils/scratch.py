@@ -13,7 +13,7 @@ import shutil
 import time
 from typing import Any, Mapping
 
-from . import recovery, staging, tree, wordpress_php
+from . import recovery, staging, staging_files, tree, wordpress_php
 from .database import Database, opened
 from .fetch import RestoreError
 from .lease import write_whole
@@ -66,7 +66,7 @@ def servable(copy: Staging, restored: str, configuration: str) -> None:
     """
     tree.remove(copy.root)
     os.rename(restored, copy.root)
-    for name in staging.DROP_INS:
+    for name in staging_files.DROP_INS:
         tree.remove(os.path.join(copy.root, "wp-content", name))
     if configuration:
         shutil.copy2(configuration, os.path.join(copy.folder, "wp-config.php"))

@@ -1,7 +1,8 @@
 # GPL-3.0-or-later
 """A copy of production that cannot talk to the world, under the same Host name on another port.
 
-Folders of a run: `staging/base` is production as it was copied and is never changed; `staging/htdocs` is what is tried.
+Folders of a run: `staging/htdocs` is what is tried; `staging/base` is what of production as it was copied a release may
+change, and is never changed itself.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
-from . import command, dump, silence, tree, wordpress_php
-from .database import END_MARKER, Credentials, Database, DatabaseError, opened
+from . import command, silence, staging_database, staging_files, wordpress_php
+from .database import Credentials, Database, DatabaseError, opened
 from .engine_sqlite import beside
 from .lease import write_whole
 from .silence import Silence
@@ -28,8 +30,6 @@ from .site import Site
 from .web import fetch
 from .wordpress import Configuration, Place
 
-# A persistent object cache is shared with production and would be filled with staging's rows; a page cache hides PHP.
-DROP_INS = ("object-cache.php", "advanced-cache.php")
 NOWHERE = "http://127.0.0.1:9"
 START_SECONDS = 15.0
 STOP_SECONDS = 10.0
@@ -79,14 +79,13 @@ class Staging:
         """Return the staging copy as a place for our PHP."""
         return Place(self.site, self.root, self.folder, self.environment(), staging=True, silence=self.silence)
 
-    def reset(self) -> None:
-        """Make files and database what they were when production was copied."""
-        tree.remove(self.root)
-        tree.clone(self.base, self.root)
-        for name in DROP_INS:
-            tree.remove(os.path.join(self.root, "wp-content", name))
-        self.database.empty()
-        dump.load(self.database, os.path.join(self.folder, "base.sql"))
+    def reset(self, sums: Mapping[str, str]) -> bool:
+        """Make files and database what they were when production was copied. Returns whether tables had to be put back.
+
+        `sums` are what Database.looked_at() says of the database as it is now. Raises DatabaseError, TreeError, OSError.
+        """
+        staging_files.put_back(self.site.root, self.root, self.base, self.folder)
+        return bool(staging_database.put_back(self.database, self.folder, sums))
 
     def prove(self) -> None:
         """Ask the copy's WordPress, before any plugin runs in it, what it would write to. Raises StagingError."""
@@ -214,32 +213,21 @@ def silence_of(configuration: Configuration, credentials: Credentials) -> Silenc
 def create(staging: Staging, configuration: Configuration, production: Database) -> dict[str, Any]:
     """Copy production's files and database; return {clone, database, silence} for the evidence.
 
-    Raises StagingError, DatabaseError, CommandFailed, WordPressError.
+    Raises StagingError, DatabaseError, CommandFailed, TreeError, WordPressError, OSError.
     """
     can_use(staging.database, configuration)
-    tree.remove(staging.base)
-    method = tree.clone(staging.site.root, staging.base)
-    for name in tree.FROZEN:
-        tree.remove(os.path.join(staging.base, name))
+    os.makedirs(staging.folder, mode=0o700, exist_ok=True)
+    # They wait for different things: the one for the disk, the other for the server.
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(staging_database.create, production, staging.database, staging.folder)
+        files = staging_files.create(staging.site.root, staging.root, staging.base, staging.folder)
+        database = rows.result()
     if not configuration.path.startswith(staging.site.root + "/"):
         shutil.copy2(configuration.path, os.path.join(staging.folder, "wp-config.php"))
-    file = os.path.join(staging.folder, "base.sql")
-    dumped = command.run([*production.dump_arguments(), "--result-file=" + file], timeout=3600, check=False)
-    if dumped.code != 0 or not ends_with_marker(file):
-        raise DatabaseError("the dump for staging is not whole: " + command.last_line(dumped.err))
     write_whole(os.path.join(staging.folder, "prepend.php"), wordpress_php.STAGING)
     write_whole(router(staging.folder), wordpress_php.ROUTER)
-    staging.reset()
-    if staging.database.tables() != production.tables():
-        raise DatabaseError("the staging database lacks tables of production")
     staging.prove()
-    entries = tree.scan(staging.base)
-    files = [entry for entry in entries.values() if entry.kind == "file"]
-    return {
-        "clone": {"files": len(files), "bytes": sum(entry.size for entry in files), "method": method},
-        "database": {"tables": len(staging.database.tables()), "bytes": os.path.getsize(file)},
-        "silence": staging.silence.evidence(),
-    }
+    return {"clone": files, "database": database, "silence": staging.silence.evidence()}
 
 
 def can_use(database: Database, configuration: Configuration) -> None:
@@ -252,16 +240,6 @@ def can_use(database: Database, configuration: Configuration) -> None:
             f"the staging database {database.name} cannot be used: {error}."
             f" Ask for: CREATE DATABASE {database.name}; GRANT ALL ON {database.name}.* TO {user}@localhost"
         ) from error
-
-
-def ends_with_marker(path: str) -> bool:
-    """Whether a dump ends with the line that mariadb-dump writes last: an exit code of 0 alone proves nothing."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.path.getsize(path) - 200))
-            return END_MARKER.encode() in file.read()
-    except OSError:
-        return False
 
 
 def router(folder: str) -> str:

@@ -28,9 +28,6 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     copy = staging.opened_staging(site, run, configuration)
     # An updated copy is judged beside the same copy before: production has another web server.
     old = run_state.load(site, run, "staging").get("probes") or before["verdict"]["probes"]
-    if run_state.load(site, run, "staged"):
-        # Whoever asks twice in one run has a copy that was updated already.
-        copy.reset()
     options = asked.options
     trial = rehearsal.Rehearsal(
         site,
@@ -41,6 +38,9 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         artefacts=options["artefacts"],
         gateway=options["package_gateway"],
     )
+    if run_state.load(site, run, "staged"):
+        # Whoever asks twice in one run has a copy that was updated already.
+        trial.as_staged()
     today = datetime.now(timezone.utc).date()
     terms = Terms(options["policy"], options["holds"], today, options["first_seen"], options["released"])
     evidence = rehearsal.rehearse(trial, run, terms, database)

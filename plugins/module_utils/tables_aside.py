@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Iterable, Mapping
 
 from . import freeze_budget
-from .database import Database, DatabaseError
+from .database import NO_SUM, Database, DatabaseError
 from .freeze_budget import AHEAD, Expected, Pace
-from .touched import NO_SUM
 
 
 @dataclass

@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Sequence
 
 from . import tree, wordpress
-from .database import Database, quoted
+from .database import NO_SUM, Database, quoted
 from .packages import Change
 
 CODE_ONLY, DATA, SCHEMA, UNKNOWN = "code-only", "data", "schema", "unknown"
 # As many names as a report shows of one list; how many there are stands beside them.
 MOST = 50
-# What the server says instead of a checksum of a table that it cannot compare.
-NO_SUM = "NULL:"
 DRAFTS = "SELECT ID FROM {posts} WHERE post_status = 'auto-draft'"
 # The tables of WordPress that hold notes, and what of them is none: columns, and a condition.
 NOTED = {

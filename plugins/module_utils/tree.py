@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import fnmatch
 import os
 import shutil
@@ -16,6 +17,8 @@ from . import command, own_way_back
 
 FROZEN = (own_way_back.MARKER, own_way_back.SEAL)
 ACCESS = "system.posix_acl_access"
+FICLONE = 0x40049409  # linux/fs.h
+REFLINK, COPY = "reflink", "copy"
 
 
 class TreeError(Exception):
@@ -44,7 +47,12 @@ class Entry:
 
 def scan(root: str) -> dict[str, Entry]:
     """Return every path below `root` with its Entry; names are kept byte for byte (surrogateescape)."""
-    return dict(_walk(root, ""))
+    return {path: _entry(seen, target) for path, seen, target in walk(root)}
+
+
+def walk(root: str) -> Iterator[tuple[str, os.stat_result, str]]:
+    """Yield every path below `root` with what the kernel says of it and, of a link, where it leads."""
+    return _walk(root, "")
 
 
 def entry(root: str, path: str) -> Entry | None:
@@ -60,15 +68,30 @@ def entry(root: str, path: str) -> Entry | None:
 def clone(source: str, target: str, *, timeout: float = 3600.0) -> str:
     """Copy a tree with owners, modes, times, links and attributes; shares blocks where the filesystem can.
 
-    Returns the method. Raises CommandFailed.
+    Returns the method, REFLINK or COPY. Raises CommandFailed.
     """
     os.makedirs(target, mode=0o700)
-    done = command.run(["cp", "-a", "--reflink=auto", source + "/.", target + "/"], timeout=timeout, check=False)
+    method = copy([source + "/."], target, timeout=timeout)
+    shutil.copystat(source, target)
+    return method
+
+
+def copy(sources: list[str], target: str, *, timeout: float = 3600.0) -> str:
+    """Copy files and whole folders into a folder, as clone() does. Returns the method. Raises CommandFailed."""
+    if not sources:
+        return COPY
+    done = command.Finished(1, "", "")
+    method = REFLINK if _shares(sources, target) else COPY
+    if method == REFLINK:
+        # What cp was told to share and has copied without a word is shared.
+        done = _cp("always", sources, target, timeout)
+    if done.code != 0:
+        method = COPY
+        done = _cp("auto", sources, target, timeout)
     # A site at work removes its own temporary files while they are copied.
     if done.code != 0 and not all(line.endswith(": No such file or directory") for line in done.err.splitlines()):
         raise command.CommandFailed(f"cp ended with exit code {done.code}: {command.last_line(done.err)}")
-    shutil.copystat(source, target)
-    return "cp --reflink=auto"
+    return method
 
 
 def link_farm(source: str, target: str) -> int:
@@ -81,7 +104,7 @@ def link_farm(source: str, target: str) -> int:
     paths = scan(source)
     for path in sorted(paths):
         _place(source, target, path, paths[path])
-    _restore_folders(source, target, ["", *(path for path in paths if paths[path].kind == "folder")])
+    restore_folders(source, target, ["", *(path for path in paths if paths[path].kind == "folder")])
     return len(paths)
 
 
@@ -111,7 +134,7 @@ def bring_up_to_date(
             if path in there:
                 remove(os.path.join(target, path))
             _place(source, target, path, now[path])
-    _restore_folders(source, target, folders)
+    restore_folders(source, target, folders)
     return sorted({*gone, *new, *folders})
 
 
@@ -219,7 +242,7 @@ def remove(path: str) -> None:
         pass
 
 
-def _walk(root: str, inside: str) -> Iterator[tuple[str, Entry]]:
+def _walk(root: str, inside: str) -> Iterator[tuple[str, os.stat_result, str]]:
     try:
         with os.scandir(os.path.join(root, inside)) as entries:
             listed = list(entries)
@@ -236,7 +259,7 @@ def _walk(root: str, inside: str) -> Iterator[tuple[str, Entry]]:
             if error.errno in (errno.ENOENT, errno.EINVAL):
                 continue  # and so may a file, or a link become one
             raise
-        yield path, _entry(seen, target)
+        yield path, seen, target
         if stat.S_ISDIR(seen.st_mode):
             yield from _walk(root, path)
 
@@ -252,6 +275,33 @@ def _entry(seen: os.stat_result, target: str) -> Entry:
         seen.st_ino,
         target,
     )
+
+
+def _cp(share: str, sources: list[str], target: str, timeout: float) -> command.Finished:
+    arguments = ["cp", "-a", "--reflink=" + share, "-t", target, "--", *sources]
+    return command.run(arguments, timeout=timeout, check=False)
+
+
+def _shares(sources: list[str], target: str) -> bool:
+    """Whether the file system lets files in `target` share blocks with the sources', tried with one of them."""
+    trial = os.path.join(target, ".upkeep-shares")
+    try:
+        with open(_some_file(sources), "rb") as file, open(trial, "wb") as new:
+            fcntl.ioctl(new, FICLONE, file.fileno())
+        return True
+    except OSError:
+        return False
+    finally:
+        remove(trial)
+
+
+def _some_file(sources: list[str]) -> str:
+    """Return a file with something in it, among the sources or in the folders that they are. Raises OSError."""
+    for source in sources:
+        for path in [source] if os.path.isfile(source) else [found.path for found in os.scandir(source)]:
+            if os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path):
+                return path
+    raise FileNotFoundError(errno.ENOENT, "no file to try with")
 
 
 def _kind(mode: int) -> str:
@@ -278,7 +328,7 @@ def _place(source: str, target: str, path: str, seen: Entry) -> None:
         raise
 
 
-def _restore_folders(source: str, target: str, folders: list[str]) -> None:
+def restore_folders(source: str, target: str, folders: list[str]) -> None:
     """Give folders the group, mode and times of their originals: what is inside first, or it could not be reached."""
     for path in sorted(folders, reverse=True):
         start, end = os.path.join(source, path), os.path.join(target, path)

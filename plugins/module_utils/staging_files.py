@@ -1,0 +1,165 @@
+# GPL-3.0-or-later
+"""Production's files in the staging copy: copied once, and put back path by path between rounds.
+
+`base` holds what the copy began with, and never changes. It leaves out pictures, films and the like below the uploads, most
+of what a site weighs, because no release changes them: where one does, production has the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from typing import Any
+
+from . import tree
+from .lease import write_whole
+
+UPLOADS = os.path.join("wp-content", "uploads")
+# A persistent object cache is shared with production and would be filled with staging's rows; a page cache hides PHP.
+DROP_INS = ("object-cache.php", "advanced-cache.php")
+# Nobody appends to these or writes into them; logs, styles and data below the uploads are in `base` like all else.
+COPIED_ONCE = (
+    ".avi", ".avif", ".bmp", ".doc", ".docx", ".eps", ".flac", ".gif", ".gz", ".heic", ".ico", ".jpeg", ".jpg", ".m4a", ".m4v",
+    ".mkv", ".mov", ".mp3", ".mp4", ".mpeg", ".mpg", ".odt", ".ogg", ".ogv", ".pdf", ".png", ".ppt", ".pptx", ".psd", ".rar",
+    ".tar", ".tif", ".tiff", ".wav", ".webm", ".webp", ".wmv", ".xls", ".xlsx", ".zip",
+)  # fmt: skip
+# A file's time of change comes from the kernel's clock, which ticks coarsely.
+TICK_NS = 1_000_000_000
+
+
+def create(production: str, root: str, base: str, folder: str) -> dict[str, Any]:
+    """Copy production's files into `root`, and what a reset needs into `base`; return {files, bytes, method} for the evidence.
+
+    Raises CommandFailed, TreeError, OSError.
+    """
+    for path in (root, base):
+        tree.remove(path)
+    began = time.time_ns()
+    method = tree.clone(production, root)
+    for name in tree.FROZEN:
+        tree.remove(os.path.join(root, name))
+    _keep(root, base)
+    for name in DROP_INS:
+        tree.remove(os.path.join(root, "wp-content", name))
+    found = marks(root)
+    _note(folder, began, found)
+    sizes = [int(mark[5]) for mark in found.values() if stat.S_ISREG(int(mark[0]))]
+    return {"files": len(sizes), "bytes": sum(sizes), "method": method}
+
+
+def put_back(production: str, root: str, base: str, folder: str) -> list[str]:
+    """Make `root` what it was when production was copied. Returns the paths that were not. Raises TreeError, OSError."""
+    with open(_notes(folder), encoding="utf-8") as file:
+        noted = json.load(file)
+    then, now = noted["marks"], marks(root)
+    changed = sorted(path for path in {*then, *now} if then.get(path) != now.get(path))
+    if not changed:
+        return []
+    gone = [path for path in changed if path not in then]
+    back = [path for path in changed if path in then and not _only_its_time(then[path], now.get(path))]
+    missing = [path for path in back if not os.path.lexists(os.path.join(base, path))]
+    _refuse_other(production, missing, then, noted["began"])
+    with tree.writable(root, gone):
+        for path in reversed(gone):
+            tree.remove(os.path.join(root, path))
+    for source, paths in ((base, sorted(set(back) - set(missing))), (production, missing)):
+        before = {path: seen for path in paths for seen in [tree.entry(source, path)] if seen}
+        tree.put_in(source, root, paths, before)
+        if os.geteuid() == 0:
+            _give_owners(root, paths, then)
+    _give_times(root, changed, then)
+    after = marks(root)
+    wrong = [path for path in {*then, *after} if _kept(then.get(path)) != _kept(after.get(path))]
+    if wrong:
+        raise tree.TreeError(f"{len(wrong)} files of the copy could not be put back, such as {min(wrong)}")
+    _note(folder, noted["began"], after)
+    return changed
+
+
+def marks(root: str) -> dict[str, list[int | str]]:
+    """Return what changes of each path below `root` when it is touched in any way: the kernel sets the time of change."""
+    found: dict[str, list[int | str]] = {}
+    for path, seen, target in tree.walk(root):
+        mark: list[int | str] = [seen.st_mode, seen.st_uid, seen.st_gid, seen.st_mtime_ns, target]
+        # A folder is as it was when it has its mode, its owner and its time again.
+        found[path] = mark if stat.S_ISDIR(seen.st_mode) else [*mark, seen.st_size, seen.st_ino, seen.st_ctime_ns]
+    return found
+
+
+def _keep(root: str, base: str) -> None:
+    """Copy `root` into `base`, without what is copied once."""
+    uploads = os.path.join(root, UPLOADS)
+    if os.path.realpath(uploads) != os.path.join(os.path.realpath(root), UPLOADS) or not os.path.isdir(uploads):
+        tree.clone(root, base)
+        return
+    inside = {
+        os.path.join(UPLOADS, path): seen
+        for path, seen in tree.scan(uploads).items()
+        if not (seen.kind == "file" and path.lower().endswith(COPIED_ONCE))
+    }
+    for folder in ("", *_steps(UPLOADS)):
+        start, end = os.path.join(root, folder), os.path.join(base, folder)
+        os.makedirs(end, mode=0o700, exist_ok=True)
+        names = set(os.listdir(start)) - set(UPLOADS.split(os.sep)) if folder != UPLOADS else set()
+        tree.copy([os.path.join(start, name) for name in sorted(names)], end)
+    tree.put_in(root, base, sorted(inside), inside)
+    tree.restore_folders(
+        root, base, ["", *_steps(UPLOADS), *(path for path in inside if inside[path].kind == "folder")]
+    )
+
+
+def _steps(path: str) -> list[str]:
+    """Return the folders on the way to a path, and itself."""
+    parts = path.split(os.sep)
+    return [os.path.join(*parts[: number + 1]) for number in range(len(parts))]
+
+
+def _refuse_other(production: str, paths: list[str], then: dict[str, list[int | str]], began: int) -> None:
+    """Raise TreeError when production's files are no longer those that were copied: nobody has those any more."""
+    for path in paths:
+        try:
+            seen = os.lstat(os.path.join(production, path))
+        except OSError:
+            seen = None
+        mark = then[path]
+        same = seen and [seen.st_mode, seen.st_mtime_ns, seen.st_size] == [mark[0], mark[3], mark[5]]
+        if not (seen and same and seen.st_ctime_ns < began - TICK_NS):
+            raise tree.TreeError(f"{path} was changed in the copy, and in production since it was copied: stage anew")
+
+
+def _only_its_time(then: list[int | str], now: list[int | str] | None) -> bool:
+    """Whether this is a folder that differs in nothing but its time, because of what is in it."""
+    return now is not None and len(then) == len(now) == 5 and (then[:3], then[4]) == (now[:3], now[4])
+
+
+def _kept(mark: list[int | str] | None) -> list[int | str] | None:
+    """Return what of a mark comes back with a file: not its inode and its time of change."""
+    return mark[:6] if mark else None
+
+
+def _give_owners(root: str, paths: list[str], then: dict[str, list[int | str]]) -> None:
+    """Give paths the owner that they had: root's copy of a file is not root's."""
+    for path in paths:
+        mode, owner, group = map(int, then[path][:3])
+        os.chown(os.path.join(root, path), owner, group, follow_symlinks=False)
+        if not stat.S_ISLNK(mode):
+            os.chmod(os.path.join(root, path), stat.S_IMODE(mode))
+
+
+def _give_times(root: str, changed: list[str], then: dict[str, list[int | str]]) -> None:
+    """Give folders the times they had, what is inside first."""
+    folders = {os.path.dirname(path) for path in changed} | set(changed)
+    for path in sorted(folders, reverse=True):
+        if path in then and len(then[path]) == 5:
+            place = os.path.join(root, path)
+            os.utime(place, ns=(os.stat(place).st_atime_ns, int(then[path][3])))
+
+
+def _note(folder: str, began: int, found: dict[str, list[int | str]]) -> None:
+    write_whole(_notes(folder), json.dumps({"began": began, "marks": found}))
+
+
+def _notes(folder: str) -> str:
+    return os.path.join(folder, "copied.json")

@@ -1,0 +1,130 @@
+"""The files of a staging copy: copied once, put back path by path, and never half."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from plugins.module_utils import staging_files, tree
+
+PICTURE, LOG = "wp-content/uploads/2026/a.jpg", "wp-content/uploads/app.log"
+FILES = {
+    "index.php": "<?php",
+    "wp-content/index.php": "<?php // nothing",
+    "wp-content/plugins/shop/shop.php": "1.0",
+    "wp-content/plugins/shop/old.php": "goes with 1.1",
+    "wp-content/object-cache.php": "shared with production",
+    ".maintenance": "frozen",
+    PICTURE: "a picture",
+    LOG: "line 1\n",
+}
+
+
+class Copy:
+    """A site, and its copy as a run makes it."""
+
+    def __init__(self, place: Path) -> None:
+        self.production, self.folder = place / "htdocs", place / "run"
+        self.root, self.base = self.folder / "htdocs", self.folder / "base"
+        for path, text in FILES.items():
+            (self.production / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.production / path).write_text(text)
+            os.utime(self.production / path, (1_000_000, 1_000_000))
+        (self.production / "wp-content/link").symlink_to("plugins/shop")
+        (self.production / "wp-content/plugins/shop").chmod(0o2750)
+        self.folder.mkdir()
+
+    def made(self) -> Copy:
+        """Make the copy; the pictures in production are older than it."""
+        self.evidence = staging_files.create(*self._paths())
+        self.began = self.state()
+        return self
+
+    def put_back(self) -> list[str]:
+        """Put the copy back."""
+        return staging_files.put_back(*self._paths())
+
+    def state(self) -> dict[str, object]:
+        """Return all of the copy that PHP could tell apart."""
+        found: dict[str, object] = {}
+        for path, seen in tree.scan(str(self.root)).items():
+            content = (self.root / path).read_bytes() if seen.kind == "file" else b""
+            found[path] = (seen.kind, seen.mode, seen.mtime, seen.owner, seen.group, seen.target, content)
+        return found
+
+    def _paths(self) -> tuple[str, str, str, str]:
+        return str(self.production), str(self.root), str(self.base), str(self.folder)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
+    """Return a copy of a site whose files have not been touched for long."""
+    monkeypatch.setattr(staging_files, "TICK_NS", 0)
+    return Copy(tmp_path).made()
+
+
+def test_pictures_are_copied_once_and_what_is_not_for_a_copy_is_left_out(copy: Copy) -> None:
+    assert {*FILES} - {path for path in FILES if (copy.root / path).exists()} == {
+        "wp-content/object-cache.php",
+        ".maintenance",
+    }
+    assert not (copy.base / PICTURE).exists()
+    assert (copy.base / LOG).read_text() == "line 1\n"
+    assert (copy.base / "wp-content/object-cache.php").exists()
+    assert (copy.evidence["files"], copy.evidence["method"]) == (6, tree.COPY)
+    inodes = {(copy.production / PICTURE).stat().st_ino, (copy.root / PICTURE).stat().st_ino}
+    assert len(inodes) == 2
+
+
+def test_without_a_change_nothing_is_put_back(copy: Copy) -> None:
+    assert copy.put_back() == []
+
+
+def test_whatever_a_round_did_is_undone_and_the_next_round_begins_with_the_same(copy: Copy) -> None:
+    for _ in range(2):
+        shop = copy.root / "wp-content/plugins/shop"
+        tree.remove(str(shop))
+        shop.mkdir()
+        (shop / "shop.php").write_text("1.1")
+        (shop / "new").mkdir()
+        (shop / "new/file.php").write_text("came")
+        (copy.root / "wp-content/object-cache.php").write_text("brought by a plugin")
+        with (copy.root / LOG).open("a") as log:
+            log.write("line 2\n")
+        (copy.root / PICTURE).unlink()
+        (copy.root / "wp-content/uploads/2026/b.jpg").write_text("another one")
+        # The same bytes, size and time: only the kernel knows.
+        index = copy.root / "index.php"
+        index.write_text("<?PHP")
+        os.utime(index, (1_000_000, 1_000_000))
+        (copy.root / "wp-content/index.php").chmod(0o600)
+        (copy.root / "wp-content/link").unlink()
+
+        changed = copy.put_back()
+
+        assert {"index.php", PICTURE, LOG, "wp-content/plugins/shop/new/file.php"} <= set(changed)
+        assert copy.state() == copy.began
+        assert copy.put_back() == []
+
+
+def test_a_picture_that_is_another_one_in_production_too_cannot_be_had_again(copy: Copy) -> None:
+    (copy.root / PICTURE).write_text("made smaller")
+    (copy.production / PICTURE).write_text("made better")
+
+    with pytest.raises(tree.TreeError, match=r"a\.jpg was changed in the copy, and in production since"):
+        copy.put_back()
+
+
+def test_uploads_that_are_a_link_are_no_reason_to_follow_it(tmp_path: Path) -> None:
+    copy = Copy(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    (copy.production / "wp-content/uploads").rename(elsewhere)
+    (copy.production / "wp-content/uploads").symlink_to(elsewhere)
+    copy.made()
+
+    (copy.root / "index.php").write_text("changed")
+    assert copy.put_back() == ["index.php"]
+    assert copy.state() == copy.began
+    assert (copy.base / "wp-content/uploads").is_symlink()
