@@ -53,6 +53,8 @@ fi
 wanted=(nginx-light mariadb-server openssh-server openssh-client sudo acl restic rsync systemd systemd-sysv dbus
     libpam-systemd iproute2 util-linux procps python3 curl)
 for part in fpm cli mysql xml mbstring curl gd zip intl sqlite3 opcache; do wanted+=("php$php-$part"); done
+# A file system that shares blocks, as a site may lie on.
+wanted+=(xfsprogs)
 wanted+=(postgresql "php$php-pgsql")
 # A browser for looks at a copy. Ubuntu's is a snap, which this does not fetch: Google's own will do there.
 if ! command -v google-chrome >/dev/null && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then wanted+=(chromium); fi
