@@ -207,7 +207,7 @@ def main() -> int:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
     told = {"url": gateway.url(port), "secret": gateway.secret, "port": port, "pid": os.getpid()}
-    told.update(socket=str(gateway.socket), control=str(gateway.control))
+    told.update(socket=str(gateway.socket), control=str(gateway.control), password=gateway.session.keys.password)
     begin_watch(gateway, process)
     print(json.dumps(told), flush=True)
     # Whoever started this waits for the end of its output.

@@ -103,7 +103,7 @@ def test_no_secret_stands_where_others_could_read_it(repository: Repository) -> 
     with started(repository) as gateway:
         place = Path(f"/proc/{gateway.process.pid}")
         shown = place.joinpath("cmdline").read_bytes() + place.joinpath("environ").read_bytes()
-        for secret in [*secrets, gateway.told["secret"]]:
+        for secret in [*secrets, gateway.told["secret"], gateway.told["password"]]:
             assert secret.encode() not in shown
     said = json.dumps(gateway.told)
     assert not [secret for secret in secrets if secret in said]
@@ -172,7 +172,7 @@ def test_ansible_starts_confirms_and_ends_it(repository: Repository, tmp_path: P
             store_gateway.confirmed(told["control"], "0" * 64)
         way = Way(Path(told["socket"]))
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": PASSWORD,
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": told["password"],
             "RESTIC_REPOSITORY": told["url"].replace(":0/", f":{way.port}/"), "RESTIC_CACHE_DIR": str(tmp_path / "cache"),
         }  # fmt: skip
         command = ["restic", "backup", "--json", "--tag", f"point={POINT}", str(repository.site)]
