@@ -90,7 +90,7 @@ class Session:
         lacking: Callable[[Key, str], str] = lambda _key, _tree: "",
     ) -> None:
         """Begin nothing yet. `lacking` says what of the snapshot with a tree the store has not, "" when it has all."""
-        self._shelf, self._terms, self._now, self._lacking = shelf, terms, now, lacking
+        self.shelf, self._terms, self._now, self._lacking = shelf, terms, now, lacking
         self.keys = SessionKeys(shelf, password, now)
         self._state = threading.RLock()
         # One object at a time is unpacked: an index of 8 MB is some 100 MB of Python while it is looked at.
@@ -114,7 +114,7 @@ class Session:
 
     def begin(self) -> None:
         """Look at the repository. Raises SessionError when nothing could come of this session."""
-        self._config = self._shelf.read("config")
+        self._config = self.shelf.read("config")
         if self._config is None:
             if self._terms.mode == "read":
                 raise SessionError("there is no repository")
@@ -126,8 +126,8 @@ class Session:
             objects.check_config(key.value(self._config))
         except Malformed as error:
             raise SessionError(f"the repository's configuration is damaged: {error}") from None
-        for name in self._terms.show or filter(None, [self._shelf.newest_snapshot()]):
-            body = self._shelf.read("snapshots", name)
+        for name in self._terms.show or filter(None, [self.shelf.newest_snapshot()]):
+            body = self.shelf.read("snapshots", name)
             if body is None or hashlib.sha256(body).hexdigest() != name:
                 self._damaged.add(f"snapshots/{name}")
             else:
@@ -145,7 +145,7 @@ class Session:
                 return [Item(name, len(body), 0) for name, body in {**self._shown, **self._pending}.items()]
         if kind == "locks":
             return [Item(name, len(body), 0) for name, body in self._locks.seen().items()]
-        return [item for item in self._shelf.items(kind) if item.size > OVERHEAD or kind == "data"]
+        return [item for item in self.shelf.items(kind) if item.size > OVERHEAD or kind == "data"]
 
     def size(self, kind: str, name: str) -> int | None:
         """Return the size of an object, or None when the host sees none."""
@@ -153,7 +153,7 @@ class Session:
         kept = self._kept(kind, name)
         if kept is not None:
             return len(kept)
-        return self._shelf.size(kind, name) if kind in ("data", "index") else None
+        return self.shelf.size(kind, name) if kind in ("data", "index") else None
 
     def open(self, kind: str, name: str, part: tuple[int, int | None] | None) -> Reading:
         """Begin to read an object, or the bytes from `part[0]` up to and with `part[1]` of it."""
@@ -166,7 +166,7 @@ class Session:
                 raise Refusal(416, "there are not so many bytes")
             return slice_of
         wanted = "" if part is None else f"bytes={part[0]}-{'' if part[1] is None else part[1]}"
-        reading = self._shelf.open(kind, name, wanted) if kind == "data" else None
+        reading = self.shelf.open(kind, name, wanted) if kind == "data" else None
         if reading is None:
             raise Refusal(404, "there is no such object")
         return reading
@@ -195,7 +195,7 @@ class Session:
             self._admit_now(kind, label, size)
         known = self._kept(kind, name) is not None
         in_store = kind in ("data", "index", "config") and (kind, name) not in self._uncertain
-        if known or (in_store and self._shelf.size(kind, name) is not None):
+        if known or (in_store and self.shelf.size(kind, name) is not None):
             raise self._no(403, label, "it is there already, and nothing is written over")
 
     def accept(self, kind: str, name: str, body: Received) -> None:
@@ -248,9 +248,9 @@ class Session:
                 raise SessionError("somebody removed the lock of this session: what it stored may have been pruned")
             value = self.keys.key.value(body)
             if lost := self._lacking(self.keys.key, str(value.get("tree"))):
-                raise SessionError(f"{lost}. Type: upkeep verify {self._shelf.prefix.partition('/')[0]} --heal")
-            self._shelf.write("snapshots", snapshot, body, snapshot)
-            if self._shelf.read("snapshots", snapshot) != body:
+                raise SessionError(f"{lost}. Type: upkeep verify {self.shelf.prefix.partition('/')[0]} --heal")
+            self.shelf.write("snapshots", snapshot, body, snapshot)
+            if self.shelf.read("snapshots", snapshot) != body:
                 raise SessionError("the store gives back another snapshot than it was given")
             self._confirmed = snapshot
         claimed = objects.moment(value)
@@ -337,7 +337,7 @@ class Session:
         elif kind == "locks":
             self._locks.add(name, body.whole)
         elif kind != "snapshots":
-            self._shelf.write(kind, name, body.content, body.sha256)
+            self.shelf.write(kind, name, body.content, body.sha256)
         with self._state:
             if kind not in ("config", "locks"):
                 self._accepted.add((kind, name))
@@ -363,7 +363,7 @@ class Session:
         return self._locks.body(name) if kind == "locks" else None
 
     def _whole(self, kind: str, name: str) -> bytes | None:
-        body = self._shelf.read(kind, name)
+        body = self.shelf.read(kind, name)
         if body is not None and hashlib.sha256(body).hexdigest() != name:
             self._damaged.add(f"{kind}/{name}")
             raise self._no(502, f"{kind}/{name[:8]}", "the store holds something else under this name: it is damaged")

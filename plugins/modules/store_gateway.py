@@ -28,7 +28,7 @@ options:
   state:
     description:
       - V(started) begins a session and returns its address.
-      - V(confirmed) makes O(snapshot) a part of the repository, and ends the session.
+      - V(confirmed) makes O(snapshot) a part of the repository. C(restore_point_manifest) with its O(control) ends the session then.
       - V(ended) ends the session. A snapshot that was not confirmed is forgotten.
     type: str
     choices: [started, confirmed, ended]
