@@ -70,7 +70,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         state = given.pop("state", "")
         missing = [name for name in NEEDED.get(state, ("control",)) if not given.get(name)]
         if self._task.check_mode:
-            return {**result, "changed": True, "msg": f"would be {state}", "url": "", "control": ""}
+            return {**result, "changed": True, "msg": f"would be {state}", "url": "", "control": "", "password": ""}
         try:
             if state not in ("started", "confirmed", "ended"):
                 raise Unanswered(f"the state is started, confirmed or ended, not {state!r}")
@@ -93,13 +93,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             # While it opens the repository, the host is asked.
             self._lend(program, root)
             told = launch.told(self._road())
-        # The address holds the secret. Ansible keeps such a result from the screen, the log and every callback.
+        # The address holds the secret, and the password is one. Ansible keeps such a result from the screen, the log and every callback.
         return {
             "_ansible_no_log": True,
             "changed": True,
             "msg": "the host reaches its repository through this controller",
             "url": told["url"],
             "control": told["control"],
+            "password": told["password"],
         }
 
     def _lend(self, program: str, root: str) -> None:
@@ -217,9 +218,9 @@ class Launch:
 
 
 def confirmed(control: str, snapshot: str) -> dict[str, Any]:
-    """Make a snapshot a part of the repository, end the session, and say what it did."""
+    """Make a snapshot a part of the repository, and say what the session did. It stays for the manifest."""
     told = asked(control, "/confirm", {"snapshot": snapshot})
-    report = asked(control, "/end", {})
+    report = told["report"]
     packs = report["added"]["data"]
     evidence = {"snapshot": told["snapshot"], "clock_off": told["clock_off"], "packs": len(packs)}
     evidence.update({name: report[name] for name in EVIDENCE})

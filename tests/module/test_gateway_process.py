@@ -19,8 +19,9 @@ import pytest
 
 from orchestrator.run.gateway_forward import Forward, ForwardError
 from plugins.action import store_gateway
+from tests.depot import make_manifest
 from tests.module.conftest import Repository
-from tests.module.gateway_kit import PASSWORD, POINT, Way
+from tests.module.gateway_kit import BUCKET, PASSWORD, POINT, PREFIX, Way
 
 SSH = r"""#!{python}
 import sys, time
@@ -103,7 +104,7 @@ def test_no_secret_stands_where_others_could_read_it(repository: Repository) -> 
     with started(repository) as gateway:
         place = Path(f"/proc/{gateway.process.pid}")
         shown = place.joinpath("cmdline").read_bytes() + place.joinpath("environ").read_bytes()
-        for secret in [*secrets, gateway.told["secret"]]:
+        for secret in [*secrets, gateway.told["secret"], gateway.told["password"]]:
             assert secret.encode() not in shown
     said = json.dumps(gateway.told)
     assert not [secret for secret in secrets if secret in said]
@@ -154,11 +155,17 @@ def test_a_store_that_is_away_is_said(repository: Repository) -> None:
         assert "connect" in gateway.told["error"]
 
 
-@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+LATER = "20261123T020000Z-2a0c9a2b"
+DUMP = {
+    "file": "/srv/dump.sql", "exit_codes": {"mariadb-dump": 0}, "end_marker": True, "tables": {"wp_posts": 1}, "bytes": 9,
+    "sha256": "0" * 64,
+}  # fmt: skip
+
+
 def test_ansible_starts_confirms_and_ends_it(repository: Repository, tmp_path: Path) -> None:
     given = {
         "mode": "write",
-        "point": POINT,
+        "point": LATER,
         "store": repository.store.options(),
         "access_key": repository.store.access_key,
         "secret_key": repository.store.secret_key,
@@ -172,24 +179,38 @@ def test_ansible_starts_confirms_and_ends_it(repository: Repository, tmp_path: P
             store_gateway.confirmed(told["control"], "0" * 64)
         way = Way(Path(told["socket"]))
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": PASSWORD,
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": told["password"],
             "RESTIC_REPOSITORY": told["url"].replace(":0/", f":{way.port}/"), "RESTIC_CACHE_DIR": str(tmp_path / "cache"),
         }  # fmt: skip
-        command = ["restic", "backup", "--json", "--tag", f"point={POINT}", str(repository.site)]
+        command = ["restic", "backup", "--json", "--tag", f"point={LATER}", str(repository.site)]
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
         short = json.loads(done.stdout.splitlines()[-1])["snapshot_id"]
         way.close()
         report = json.loads(subprocess.check_output(["curl", "-s", "--unix-socket", told["control"], "http://x/"]))
         snapshot = next(name for name in report["added"]["snapshots"] if name.startswith(short))
+        wanted = {
+            **{name: given[name] for name in ("store", "access_key", "secret_key")}, "client": "example", "name": "shop",
+            "point": LATER, "create_bucket": True, "allow_shrunk": False, "manifest": make_manifest(LATER, snapshot, root="/srv/shop", dump=DUMP),
+        }  # fmt: skip
+        with pytest.raises(store_gateway.Unanswered, match="another snapshot than the one that was confirmed"):
+            store_gateway.asked(told["control"], "/manifest", wanted)
         result = store_gateway.confirmed(told["control"], snapshot)
+        assert store_gateway.asked(told["control"], "/manifest", wanted)["changed"]
+        there = repository.store.folder / BUCKET / PREFIX / "points" / f"{LATER}.json"
+        assert json.loads(there.read_text()) == wanted["manifest"] | {"previous": POINT}
+        assert not store_gateway.asked(told["control"], "/manifest", wanted)["changed"]
+        with pytest.raises(store_gateway.Unanswered, match="it is for site 'shop', not 'other'"):
+            store_gateway.asked(told["control"], "/manifest", {**wanted, "name": "other"})
     finally:
         os.kill(told["pid"], signal.SIGTERM)
+        # It removes its locks, and the next test wants the store for itself.
+        launch._process.wait(20)
     assert result["changed"]
     evidence = result["evidence"]["gateway"]
     assert evidence["snapshot"] == snapshot
     assert evidence["packs"] >= 1
     assert abs(evidence["clock_off"]) < 60
-    assert f"point={POINT}" in result["tags"]
+    assert f"point={LATER}" in result["tags"]
     assert repository.store.names("snapshots") == {repository.snapshot, snapshot}
 
 
