@@ -23,6 +23,8 @@ TABLE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff'\"`\\]{1,64}\Z
 END_MARKER = "-- Dump completed"
 GLOBAL_OPTIONS = ("/etc/my.cnf", "/etc/mysql/my.cnf")
 LOCK_SECONDS = 60
+# In any other isolation InnoDB locks the rows that INSERT … SELECT reads until the end, and their writers wait.
+NOBODY_WAITS = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # What the server says instead of a checksum of a table that it cannot compare.
 NO_SUM = "NULL:"
 # A list of parts is cut off where it is longer than this, silently.
@@ -190,8 +192,7 @@ class Database:
             "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', SESSION unique_checks = 0, SESSION autocommit = 0"
         ]
         if writers:
-            # In any other isolation the rows that are read would be locked until the end.
-            statements.append("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            statements.append(NOBODY_WAITS)
         for table, copy in copies.items():
             limit = f" LIMIT {int(rows[table])}" if rows and table in rows else ""
             statements.append(

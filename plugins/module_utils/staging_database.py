@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterable, Mapping, Sequence
 
 from . import command, dump, tree
-from .database import END_MARKER, NO_SUM, OURS, STAGED, Database, DatabaseError, quoted
+from .database import END_MARKER, NO_SUM, NOBODY_WAITS, OURS, STAGED, Database, DatabaseError, quoted
 from .dump_stream import DEFINITIONS, HEAD, SEQUENCES, TABLE, TAIL, Reader
 from .lease import write_whole
 
@@ -26,12 +26,11 @@ ENGINES = ("aria", "archive", "csv", "innodb", "memory", "myisam", "rocksdb")
 CONNECTIONS = 2
 # Bytes of a table that is kept at once. The first look at a copy writes to small ones.
 SMALL = 16 << 20
-# Numbers and texts as they are, a 0 in a counter and the dates 0000-00-00 of WordPress too. In any other isolation the
-# rows that are read would be locked, and production's writers would wait. InnoDB's way of filling an empty table in bulk,
-# which unique_checks=0 would choose, takes twice as long.
+# Numbers and texts as they are, a 0 in a counter and the dates 0000-00-00 of WordPress too. InnoDB's way of filling an empty
+# table in bulk, which unique_checks=0 would choose, takes twice as long.
 AS_THEY_ARE = (
     "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', SESSION foreign_key_checks = 0, SESSION time_zone = '+00:00';"
-    " SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    f" {NOBODY_WAITS}"
 )
 _ERROR = re.compile(r"\bERROR (\d+)\b")
 
