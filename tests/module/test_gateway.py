@@ -25,7 +25,8 @@ from tests.module.gateway_kit import (
     taken,
     tree,
 )
-from tests.module.gateway_thief import locked, named, opened_key, seal
+from tests.module.gateway_thief import locked, opened_key
+from tests.repository import named, seal
 
 LATER = "20261123T020000Z-2a0c9a2b"
 LATEST = "20261124T020000Z-3b0c9a2b"

@@ -16,7 +16,8 @@ import zstandard
 
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import PASSWORD, Host, Store, credentials, direct, same, session, tree
-from tests.module.gateway_thief import locked, named, opened_key, seal, sealed
+from tests.module.gateway_thief import locked, opened_key
+from tests.repository import named, seal, sealed
 
 LATER = "20261123T020000Z-2a0c9a2b"
 LATEST = "20261124T020000Z-3b0c9a2b"
