@@ -1,6 +1,6 @@
 """The gateway: for the time of one job, a host's restic reaches its repository through the controller.
 
-    python -m orchestrator.run.gateway <terms.json
+    python -m orchestrator.run.gateway <terms-and-way.jsonl
 
 The host holds no key of the store. What it may do is in gateway_session.py, how it speaks in gateway_http.py. This
 module starts and ends it: one line of JSON on standard output says how it is reached, and from then on it runs by
@@ -33,6 +33,7 @@ from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
 from orchestrator.run.gateway_http import USER, Gate, QuietHandler, SocketServer
 from orchestrator.run.gateway_session import Session, SessionError, Terms
 from orchestrator.run.gateway_store import Shelf, StoreError
+from orchestrator.run.manifests import ManifestError, write_manifest
 from orchestrator.run.restic_objects import Key
 from orchestrator.run.snapshot_check import lacking
 
@@ -93,6 +94,18 @@ class Gateway:
         """Say what the session did so far."""
         return {**self.session.report(), "requests": self._gate.requests}
 
+    def write_manifest(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Write the manifest of the restore point whose snapshot was confirmed. Raises SessionError, ManifestError."""
+        snapshot = (given["manifest"].get("restic") or {}).get("snapshot")
+        if not snapshot or snapshot != self.session.report()["confirmed"]:
+            raise SessionError("the manifest names another snapshot than the one that was confirmed")
+        # The bucket is there, and the snapshot was looked at when it was confirmed.
+        wanted = {**given, "create_bucket": False, "password": ""}
+        manifest, changed = write_manifest(
+            wanted, self.session.shelf.client_of(given["access_key"], given["secret_key"])
+        )
+        return {"manifest": manifest, "changed": changed}
+
     def stop(self) -> None:
         """Ask it to end."""
         self._over.set()
@@ -126,13 +139,15 @@ class ControlHandler(QuietHandler):
         self._say(200, self.gateway.report())
 
     def do_POST(self) -> None:
-        """Confirm a snapshot, or end."""
+        """Confirm a snapshot, write its manifest, or end."""
         length = int(self.headers.get("Content-Length", 0))
         given = json.loads(self.rfile.read(length) or b"{}")
         try:
             if self.path == "/confirm":
                 answer = self.gateway.session.confirm(str(given.get("snapshot")))
                 self._say(200, {**answer, "report": self.gateway.report()})
+            elif self.path == "/manifest":
+                self._say(200, self.gateway.write_manifest(given))
             elif self.path == "/end":
                 # Before the answer: who was told that it is over finds no lock any more.
                 self.gateway.session.end()
@@ -140,7 +155,7 @@ class ControlHandler(QuietHandler):
                 self.gateway.stop()
             else:
                 self._say(404, {"error": "there is no such thing to ask"})
-        except (SessionError, StoreError) as error:
+        except (SessionError, StoreError, ManifestError) as error:
             self._say(409, {"error": str(error), "report": self.gateway.report()})
 
     def _say(self, status: int, value: Mapping[str, Any]) -> None:
@@ -191,15 +206,15 @@ def lacking_in(store: Mapping[str, Any], keys: tuple[str, str]) -> Callable[[Key
 
 def main() -> int:
     """Begin, say how it is reached, and stay until the end."""
-    given = json.load(sys.stdin)
+    given = json.loads(sys.stdin.readline())
     gateway = None
     try:
         process = watched(given)
         gateway = made(given)
         gateway.start()
         port = 0
-        if given.get("ssh"):
-            gateway.forward = Forward(given["ssh"], given["host"], gateway.socket)
+        if road := read_road():
+            gateway.forward = Forward(road["ssh"], road["host"], gateway.socket)
             port = gateway.forward.open()
     except (GatewayError, StoreError, SessionError, ForwardError) as error:
         if gateway is not None:
@@ -207,7 +222,7 @@ def main() -> int:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
     told = {"url": gateway.url(port), "secret": gateway.secret, "port": port, "pid": os.getpid()}
-    told.update(socket=str(gateway.socket), control=str(gateway.control))
+    told.update(socket=str(gateway.socket), control=str(gateway.control), password=gateway.session.keys.password)
     begin_watch(gateway, process)
     print(json.dumps(told), flush=True)
     # Whoever started this waits for the end of its output.
@@ -217,6 +232,17 @@ def main() -> int:
     finally:
         gateway.end()
     return 0
+
+
+def read_road() -> dict[str, Any]:
+    """Return how the host is reached, {ssh, host}, or {} where no way is wanted. Raises GatewayError when nobody says it.
+
+    It is the second line of the input: it comes when the host has answered, and nothing that is done before waits for that.
+    """
+    line = sys.stdin.readline()
+    if not line:
+        raise GatewayError("the job is over already")
+    return dict(json.loads(line))
 
 
 def watched(given: Mapping[str, Any]) -> int | None:

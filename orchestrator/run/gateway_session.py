@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from orchestrator.run import restic_objects as objects
+from orchestrator.run.gateway_keys import LARGEST, SessionKeys
 from orchestrator.run.gateway_locks import Locks
 from orchestrator.run.gateway_store import Item, Reading, Shelf, StoreError, sliced
 from orchestrator.run.restic_objects import OVERHEAD, Key, Malformed
@@ -23,11 +24,10 @@ from orchestrator.run.restic_objects import OVERHEAD, Key, Malformed
 KINDS = ("data", "index", "keys", "locks", "snapshots")
 MIB = 1 << 20
 # The largest pack that restic can be told to make is 128 MiB, and it ends with the blob that does not fit any more.
-LIMITS = {"data": 160 * MIB, "index": 32 * MIB, "snapshots": MIB, "locks": 16384, "keys": 16384, "config": 4096}
+LIMITS = {"data": 160 * MIB, "index": 32 * MIB, "snapshots": MIB, "locks": 16384, "keys": LARGEST, "config": 4096}
 PENDING_SNAPSHOTS = 16
 # A backup makes few packs that are small. Without a bound a thief could fill the bucket with objects of a few bytes.
 SMALL_PACKS = 4096
-KEYS_TRIED = 16
 NOTED = 50
 
 
@@ -90,13 +90,12 @@ class Session:
         lacking: Callable[[Key, str], str] = lambda _key, _tree: "",
     ) -> None:
         """Begin nothing yet. `lacking` says what of the snapshot with a tree the store has not, "" when it has all."""
-        self._shelf, self._terms, self._password, self._now, self._lacking = shelf, terms, password, now, lacking
+        self.shelf, self._terms, self._now, self._lacking = shelf, terms, now, lacking
+        self.keys = SessionKeys(shelf, password, now)
         self._state = threading.RLock()
         # One object at a time is unpacked: an index of 8 MB is some 100 MB of Python while it is looked at.
         self._judging = threading.Lock()
         self._config: bytes | None = None
-        self._keys: dict[str, bytes] = {}
-        self._key: Key | None = None
         self._shown: dict[str, bytes] = {}
         self._pending: dict[str, bytes] = {}
         self._confirmed = ""
@@ -115,18 +114,20 @@ class Session:
 
     def begin(self) -> None:
         """Look at the repository. Raises SessionError when nothing could come of this session."""
-        self._config = self._shelf.read("config")
+        self._config = self.shelf.read("config")
         if self._config is None:
             if self._terms.mode == "read":
                 raise SessionError("there is no repository")
             return
-        self._key = self._opened()
+        key = self.keys.open()
+        if key is None:
+            raise SessionError("the password in the vault opens no key of the repository")
         try:
-            objects.check_config(self._key.value(self._config))
+            objects.check_config(key.value(self._config))
         except Malformed as error:
             raise SessionError(f"the repository's configuration is damaged: {error}") from None
-        for name in self._terms.show or filter(None, [self._shelf.newest_snapshot()]):
-            body = self._shelf.read("snapshots", name)
+        for name in self._terms.show or filter(None, [self.shelf.newest_snapshot()]):
+            body = self.shelf.read("snapshots", name)
             if body is None or hashlib.sha256(body).hexdigest() != name:
                 self._damaged.add(f"snapshots/{name}")
             else:
@@ -139,12 +140,12 @@ class Session:
         self._awake()
         with self._state:
             if kind == "keys":
-                return [Item(name, len(body), 0) for name, body in self._keys.items()]
+                return [Item(name, len(body), 0) for name, body in self.keys.shown.items()]
             if kind == "snapshots":
                 return [Item(name, len(body), 0) for name, body in {**self._shown, **self._pending}.items()]
         if kind == "locks":
             return [Item(name, len(body), 0) for name, body in self._locks.seen().items()]
-        return [item for item in self._shelf.items(kind) if item.size > OVERHEAD or kind == "data"]
+        return [item for item in self.shelf.items(kind) if item.size > OVERHEAD or kind == "data"]
 
     def size(self, kind: str, name: str) -> int | None:
         """Return the size of an object, or None when the host sees none."""
@@ -152,7 +153,7 @@ class Session:
         kept = self._kept(kind, name)
         if kept is not None:
             return len(kept)
-        return self._shelf.size(kind, name) if kind in ("data", "index") else None
+        return self.shelf.size(kind, name) if kind in ("data", "index") else None
 
     def open(self, kind: str, name: str, part: tuple[int, int | None] | None) -> Reading:
         """Begin to read an object, or the bytes from `part[0]` up to and with `part[1]` of it."""
@@ -165,7 +166,7 @@ class Session:
                 raise Refusal(416, "there are not so many bytes")
             return slice_of
         wanted = "" if part is None else f"bytes={part[0]}-{'' if part[1] is None else part[1]}"
-        reading = self._shelf.open(kind, name, wanted) if kind == "data" else None
+        reading = self.shelf.open(kind, name, wanted) if kind == "data" else None
         if reading is None:
             raise Refusal(404, "there is no such object")
         return reading
@@ -194,7 +195,7 @@ class Session:
             self._admit_now(kind, label, size)
         known = self._kept(kind, name) is not None
         in_store = kind in ("data", "index", "config") and (kind, name) not in self._uncertain
-        if known or (in_store and self._shelf.size(kind, name) is not None):
+        if known or (in_store and self.shelf.size(kind, name) is not None):
             raise self._no(403, label, "it is there already, and nothing is written over")
 
     def accept(self, kind: str, name: str, body: Received) -> None:
@@ -241,15 +242,15 @@ class Session:
         """Put a snapshot of this session into the repository; all others are forgotten. Returns what it claims."""
         with self._state:
             body = self._pending.get(snapshot)
-            if self._over or body is None or self._key is None:
+            if self._over or body is None or self.keys.key is None:
                 raise SessionError(f"this session was not given a snapshot {snapshot[:8]!r}")
             if not self._locks.still_there():
                 raise SessionError("somebody removed the lock of this session: what it stored may have been pruned")
-            value = self._key.value(body)
-            if lost := self._lacking(self._key, str(value.get("tree"))):
-                raise SessionError(f"{lost}. Type: upkeep verify {self._shelf.prefix.partition('/')[0]} --heal")
-            self._shelf.write("snapshots", snapshot, body, snapshot)
-            if self._shelf.read("snapshots", snapshot) != body:
+            value = self.keys.key.value(body)
+            if lost := self._lacking(self.keys.key, str(value.get("tree"))):
+                raise SessionError(f"{lost}. Type: upkeep verify {self.shelf.prefix.partition('/')[0]} --heal")
+            self.shelf.write("snapshots", snapshot, body, snapshot)
+            if self.shelf.read("snapshots", snapshot) != body:
                 raise SessionError("the store gives back another snapshot than it was given")
             self._confirmed = snapshot
         claimed = objects.moment(value)
@@ -286,10 +287,14 @@ class Session:
 
     def _admit_now(self, kind: str, label: str, size: int) -> None:
         if kind in ("keys", "config"):
-            if self._config is not None or (kind == "keys" and self._keys) or (kind == "config" and not self._key):
+            if (
+                self._config is not None
+                or (kind == "keys" and self.keys.shown)
+                or (kind == "config" and not self.keys.key)
+            ):
                 raise self._no(403, label, "there is a repository already")
             return
-        if self._key is None or self._config is None:
+        if self.keys.key is None or self._config is None:
             raise self._no(403, label, "there is no repository yet")
         if kind == "locks":
             if not self._locks.room:
@@ -313,13 +318,10 @@ class Session:
             return
         with self._judging:
             if kind == "keys":
-                key = objects.key_of(body.whole, self._password)
-                if key is None:
-                    raise Malformed("the password of the vault does not open it")
-                self._key = key
+                self.keys.judge(body.whole)
                 return
-            assert self._key is not None  # noqa: S101  # admit() has seen to it
-            value = self._key.value(body.whole)
+            assert self.keys.key is not None  # noqa: S101  # admit() has seen to it
+            value = self.keys.key.value(body.whole)
             if kind == "config":
                 objects.check_config(value)
             elif kind == "index":
@@ -331,13 +333,11 @@ class Session:
 
     def _store(self, kind: str, name: str, body: Received) -> None:
         if kind == "keys":
-            # Keys without a repository are what an init left behind that was cut off. They would be tried first.
-            for item in list(self._shelf.items("keys")):
-                self._shelf.remove("keys", item.name)
-        if kind == "locks":
+            self.keys.keep(name, body.whole)
+        elif kind == "locks":
             self._locks.add(name, body.whole)
         elif kind != "snapshots":
-            self._shelf.write(kind, name, body.content, body.sha256)
+            self.shelf.write(kind, name, body.content, body.sha256)
         with self._state:
             if kind not in ("config", "locks"):
                 self._accepted.add((kind, name))
@@ -348,25 +348,8 @@ class Session:
                 self._indexes[name] = body.size
             elif kind == "snapshots":
                 self._pending[name] = body.whole
-            elif kind == "keys":
-                self._keys[name] = body.whole
             elif kind == "config":
                 self._config = body.whole
-
-    def _opened(self) -> Key:
-        """Return the repository's key. Only the key file that our password opens is ever shown to the host."""
-        tried = 0
-        for item in self._shelf.items("keys"):
-            body = self._shelf.read("keys", item.name) if item.size <= LIMITS["keys"] and tried < KEYS_TRIED else None
-            tried += 1
-            try:
-                key = None if body is None else objects.key_of(body, self._password)
-            except Malformed:
-                continue
-            if key is not None and body is not None:
-                self._keys = {item.name: body}
-                return key
-        raise SessionError("the password in the vault opens no key of the repository")
 
     def _kept(self, kind: str, name: str) -> bytes | None:
         """Return an object that is known here, and so need not be asked of the store."""
@@ -374,13 +357,13 @@ class Session:
             if kind == "config":
                 return self._config
             if kind == "keys":
-                return self._keys.get(name)
+                return self.keys.shown.get(name)
             if kind == "snapshots":
                 return self._pending.get(name) or self._shown.get(name)
         return self._locks.body(name) if kind == "locks" else None
 
     def _whole(self, kind: str, name: str) -> bytes | None:
-        body = self._shelf.read(kind, name)
+        body = self.shelf.read(kind, name)
         if body is not None and hashlib.sha256(body).hexdigest() != name:
             self._damaged.add(f"{kind}/{name}")
             raise self._no(502, f"{kind}/{name[:8]}", "the store holds something else under this name: it is damaged")
@@ -388,8 +371,8 @@ class Session:
 
     def _is_lock(self, body: bytes) -> bool:
         try:
-            if self._key is not None:
-                self._key.value(body)
+            if self.keys.key is not None:
+                self.keys.key.value(body)
                 return True
         except Malformed:
             pass

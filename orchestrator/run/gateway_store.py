@@ -81,10 +81,15 @@ class Shelf:
         self.bucket = bucket
         self.prefix = prefix
         self._locks = lock_days > 0
+        self._keys = (access_key, secret_key)
         # restic itself tries again; what is tried here as well would only hide for how long the store is away.
         self._client: Any = s3.client(
             endpoint, region, access_key=access_key, secret_key=secret_key, read_seconds=60, connections=16
         )
+
+    def client_of(self, access_key: str, secret_key: str) -> Any:
+        """Return the client of the store if it has these keys, else None."""
+        return self._client if (access_key, secret_key) == self._keys else None
 
     def key(self, kind: str, name: str) -> str:
         """Return where restic itself would put an object: the repository stays one that restic reads without us."""

@@ -1,6 +1,6 @@
 """The gateway for packages: for the time of one run, a host gets the packages that it has chosen through the controller.
 
-    python -m orchestrator.run.package_gateway <terms.json
+    python -m orchestrator.run.package_gateway <terms-and-way.jsonl
 
 It gives and takes nothing: packages of the client's own store, by their SHA-256, and releases of WordPress.org, by the path
 that they have there. Begun and ended like the gateway to the store (gateway.py), with a secret that is worth nothing afterwards.
@@ -27,7 +27,7 @@ from orchestrator.contract.model import Store
 from orchestrator.errors import Refused
 from orchestrator.run.artefacts import package_key
 from orchestrator.run.bucket import Bucket, Keys
-from orchestrator.run.gateway import GatewayError, begin_watch, watched
+from orchestrator.run.gateway import GatewayError, begin_watch, read_road, watched
 from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
 from orchestrator.run.gateway_http import BINARY, CHUNK, STRANGER_SECONDS, USER, QuietHandler, SocketServer
 from orchestrator.run.host_code import packages
@@ -169,12 +169,13 @@ def made(given: Mapping[str, Any]) -> PackageGateway:
 
 def main() -> int:
     """Begin, say how it is reached, and stay until the end."""
-    given = json.load(sys.stdin)
+    given = json.loads(sys.stdin.readline())
     gateway = None
     try:
         process = watched(given)
         gateway = made(given)
-        gateway.forward = Forward(given["ssh"], given["host"], gateway.socket)
+        road = read_road()
+        gateway.forward = Forward(road["ssh"], road["host"], gateway.socket)
         port = gateway.forward.open()
     except (GatewayError, ForwardError) as error:
         if gateway is not None:

@@ -1,4 +1,4 @@
-"""Open what restic writes and say whether it is what its name says: for judging only, never for writing.
+"""Open what restic writes and say whether it is what its name says; of what restic reads, only key files are made here.
 
 The format is restic's own and documented (https://restic.readthedocs.io/en/stable/100_references.html): a key file is
 JSON, everything else is IV, AES-256-CTR and Poly1305-AES, and inside JSON, since version 2 behind a byte 2 and zstd.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ UINT32 = 1 << 32
 LARGEST_PLAIN = 32 * 1024 * 1024
 # A blob of data has 8 MB at most, one of a tree is as long as its folder has entries.
 LARGEST_BLOB = 512 * 1024 * 1024
+# scrypt's r, as restic has it always.
+BLOCK = 8
 LARGEST_SCRYPT = 256 * 1024 * 1024
 # Bytes that are gone through: restic's lanes have 32 MiB each, and one takes a tenth of a second at most.
 LONGEST_SCRYPT = 2048 * 1024 * 1024
@@ -57,13 +60,17 @@ class Key:
         if len(sealed) <= OVERHEAD:
             raise Malformed("it is too short")
         nonce, body, tag = sealed[:16], sealed[16:-16], sealed[-16:]
-        # AES of one block makes the one-time half of the key: that is what Poly1305-AES means. No data goes through it.
-        once = Cipher(algorithms.AES(self.mac_k), modes.ECB()).encryptor()  # noqa: S305
         try:
-            Poly1305.verify_tag(self.mac_r + once.update(nonce), body, tag)
+            Poly1305.verify_tag(self._once(nonce), body, tag)
         except InvalidSignature:
             raise Malformed("it was not sealed with the repository's key") from None
         return Cipher(algorithms.AES(self.encrypt), modes.CTR(nonce)).decryptor().update(body)
+
+    def seal(self, plain: bytes) -> bytes:
+        """Return what only this key opens."""
+        nonce = os.urandom(16)
+        body = Cipher(algorithms.AES(self.encrypt), modes.CTR(nonce)).encryptor().update(plain)
+        return nonce + body + Poly1305.generate_tag(self._once(nonce), body)
 
     def value(self, sealed: bytes) -> dict[str, Any]:
         """Return the JSON object inside, decompressed where restic compresses."""
@@ -74,6 +81,25 @@ class Key:
         """Return what a blob of a pack holds."""
         plain = self.open(sealed)
         return _decompressed(plain, LARGEST_BLOB) if compressed else plain
+
+    def _once(self, nonce: bytes) -> bytes:
+        # AES of one block makes the one-time half of the key: that is what Poly1305-AES means. No data goes through it.
+        half = Cipher(algorithms.AES(self.mac_k), modes.ECB()).encryptor()  # noqa: S305
+        return self.mac_r + half.update(nonce)
+
+
+def key_file(key: Key, password: str, *, cost: int, lanes: int, created: datetime) -> bytes:
+    """Return a key file that holds the master key for who has the password, which restic reads. `cost` is scrypt's N."""
+    salt = os.urandom(64)
+    made = hashlib.scrypt(password.encode(), salt=salt, n=cost, r=BLOCK, p=lanes, maxmem=2 * LARGEST_SCRYPT, dklen=64)
+    encrypt, mac_k, mac_r = (base64.b64encode(part).decode() for part in (key.encrypt, key.mac_k, key.mac_r))
+    master = json.dumps({"mac": {"k": mac_k, "r": mac_r}, "encrypt": encrypt}).encode()
+    sealed = Key(made[:32], made[32:48], made[48:]).seal(master)
+    value = {
+        "created": created.isoformat(), "username": "upkeep", "hostname": "", "kdf": "scrypt", "N": cost, "r": BLOCK, "p": lanes,
+        "salt": base64.b64encode(salt).decode(), "data": base64.b64encode(sealed).decode(),
+    }  # fmt: skip
+    return json.dumps(value).encode()
 
 
 def key_of(file: bytes, password: str) -> Key | None:

@@ -18,7 +18,7 @@ from orchestrator.errors import Refused
 from orchestrator.run.artefacts import Artefact, read_index
 from orchestrator.run.bucket import Keys, opened
 from plugins.action.store_gateway import ActionModule as StoreGateway
-from plugins.action.store_gateway import Unanswered, begun
+from plugins.action.store_gateway import Launch, Unanswered
 from plugins.module_utils.points import STORE_OPTIONS
 
 OPTIONS = {
@@ -64,8 +64,8 @@ class ActionModule(StoreGateway):
         wanted = {name: given[name] for name in ("store", "access_key", "secret_key", "wordpress_org", "cache")}
         wanted.update(client=client, artefacts=[each.sha256 for each in found], watch=os.getppid())
         try:
-            ssh, host = self._ssh()
-            return {"url": begun({**wanted, "ssh": ssh, "host": host}, "orchestrator.run.package_gateway")["url"]}
+            with Launch(wanted, "orchestrator.run.package_gateway") as launch:
+                return {"url": launch.told(self._road())["url"]}
         except (Unanswered, OSError) as error:
             # Releases of publishers are fetched by the host then; for the client's own it says that no way leads there.
             return {"msg": f"no way to the packages on this controller: {error}"}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -25,6 +26,8 @@ from orchestrator.run import lend
 from orchestrator.run.gateway_forward import ForwardError, command_of
 
 SECONDS = 120
+# So long may a gateway take to end that has nothing to do any more.
+GRACE_SECONDS = 10
 NEEDED = {"started": ("mode", "store", "access_key", "secret_key", "password"), "confirmed": ("control", "snapshot")}
 # What of a session's report goes into the evidence of the step.
 EVIDENCE = ("bytes", "requests", "refused", "refusals", "damaged", "stale_locks")
@@ -67,7 +70,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         state = given.pop("state", "")
         missing = [name for name in NEEDED.get(state, ("control",)) if not given.get(name)]
         if self._task.check_mode:
-            return {**result, "changed": True, "msg": f"would be {state}", "url": "", "control": ""}
+            return {**result, "changed": True, "msg": f"would be {state}", "url": "", "control": "", "password": ""}
         try:
             if state not in ("started", "confirmed", "ended"):
                 raise Unanswered(f"the state is started, confirmed or ended, not {state!r}")
@@ -84,18 +87,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {**result, "failed": True, "msg": message, "outcome": "refused", "evidence": {}}
 
     def _started(self, given: dict[str, Any]) -> dict[str, Any]:
-        ssh, host = self._ssh()
+        program, root = given.pop("program", ""), given.pop("root", "")
         # The gateway ends with this process' parent: that is ansible-playbook itself, we are one of its workers.
-        self._lend(given.pop("program", ""), given.pop("root", ""))
-        given.update(watch=os.getppid(), ssh=ssh, host=host)
-        told = begun(given)
-        # The address holds the secret. Ansible keeps such a result from the screen, the log and every callback.
+        with Launch({**given, "watch": os.getppid()}) as launch:
+            # While it opens the repository, the host is asked.
+            self._lend(program, root)
+            told = launch.told(self._road())
+        # The address holds the secret, and the password is one. Ansible keeps such a result from the screen, the log and every callback.
         return {
             "_ansible_no_log": True,
             "changed": True,
             "msg": "the host reaches its repository through this controller",
             "url": told["url"],
             "control": told["control"],
+            "password": told["password"],
         }
 
     def _lend(self, program: str, root: str) -> None:
@@ -129,15 +134,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             said = str(done.get("stderr") or done.get("stdout") or "").strip().splitlines()
             raise Unanswered(f"the host has no restic and cannot use ours ({said[-1] if said else done.get('rc')})")
 
-    def _ssh(self) -> tuple[list[str], str]:
+    def _road(self) -> dict[str, Any]:
         """Return ssh's command line as Ansible writes it for this host, and the name of the host."""
         # Opens the connection that Ansible keeps, with whatever it needs for that. The forward rides on it.
         if self._low_level_execute_command(":").get("rc") != 0:
             raise AnsibleConnectionFailure("the host does not carry out anything")
         try:
-            return command_of(self._connection)
+            ssh, host = command_of(self._connection)
         except ForwardError as error:
             raise Unanswered(str(error)) from None
+        return {"ssh": ssh, "host": host}
 
 
 def advice(state: str, given: dict[str, Any], said: str) -> str:
@@ -148,43 +154,73 @@ def advice(state: str, given: dict[str, Any], said: str) -> str:
     return f"Type: upkeep store check {prefix.partition('/')[0]}. "
 
 
-def begun(given: dict[str, Any], program: str = "orchestrator.run.gateway") -> dict[str, Any]:
-    """Start a gateway, which goes on by itself, and return how it is reached."""
-    process = subprocess.Popen(
-        # The same Python: it is the one in which upkeep is installed.
-        [sys.executable, "-m", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-    )
-    assert process.stdin is not None  # noqa: S101  # it is a pipe
-    assert process.stdout is not None  # noqa: S101  # as well
-    # It says one line when it is ready, or why it is not. Its end is not waited for: it outlives this task.
-    with process.stdin, process.stdout, selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        process.stdin.write(json.dumps(given, default=str).encode())
-        process.stdin.close()
-        if not selector.select(SECONDS):
-            process.kill()
-            process.wait()
-            raise Unanswered(f"it has not begun after {SECONDS} s")
-        line = process.stdout.readline()
-    try:
-        told: dict[str, Any] = json.loads(line)
-    except ValueError:
-        raise Unanswered("upkeep's own package cannot be started by Ansible's Python") from None
-    if "error" in told:
-        process.wait()
-        raise Unanswered(str(told["error"]))
-    return told
+class Launch:
+    """A gateway that is being started: told first what it is for, and then, when that is known, the way to the host.
+
+    As a context it ends the gateway when the block fails, before it has said how it is reached.
+    """
+
+    def __init__(self, given: dict[str, Any], program: str = "orchestrator.run.gateway") -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            # The same Python: it is the one in which upkeep is installed.
+            [sys.executable, "-m", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+        )
+        self._write(given)
+
+    def __enter__(self) -> Launch:
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        assert self._process.stdin is not None  # noqa: S101  # it is a pipe
+        assert self._process.stdout is not None  # noqa: S101  # as well
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        if failed[0] is not None:
+            # Where nobody says the way it ends by itself, and leaves nothing behind.
+            try:
+                self._process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process.stdout.close()
+
+    def told(self, road: dict[str, Any]) -> dict[str, Any]:
+        """Say how the host is reached; return how the gateway is. Raises Unanswered with what it said of its failure."""
+        self._write(road)
+        output = self._process.stdout
+        assert output is not None  # noqa: S101  # it is a pipe
+        # It says one line when it is ready, or why it is not. Its end is not waited for: it outlives this task.
+        with selectors.DefaultSelector() as selector:
+            selector.register(output, selectors.EVENT_READ)
+            if not selector.select(SECONDS):
+                raise Unanswered(f"it has not begun after {SECONDS} s")
+            line = output.readline()
+        try:
+            told: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise Unanswered("upkeep's own package cannot be started by Ansible's Python") from None
+        if "error" in told:
+            raise Unanswered(str(told["error"]))
+        return told
+
+    def _write(self, value: dict[str, Any]) -> None:
+        assert self._process.stdin is not None  # noqa: S101  # it is a pipe
+        # What is gone already has said why: that is read where its answer is.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(value, default=str).encode() + b"\n")
+            self._process.stdin.flush()
 
 
 def confirmed(control: str, snapshot: str) -> dict[str, Any]:
-    """Make a snapshot a part of the repository, end the session, and say what it did."""
+    """Make a snapshot a part of the repository, and say what the session did. It stays for the manifest."""
     told = asked(control, "/confirm", {"snapshot": snapshot})
-    report = asked(control, "/end", {})
+    report = told["report"]
     packs = report["added"]["data"]
     evidence = {"snapshot": told["snapshot"], "clock_off": told["clock_off"], "packs": len(packs)}
     evidence.update({name: report[name] for name in EVIDENCE})

@@ -84,8 +84,7 @@ def load(
             " restore point are others than those of today. Ask for tables by name, or for the files"
         )
     incoming.empty()
-    for table in names:
-        dump.load(incoming, files[table].path, timeout=timeout)
+    dump.load_tables(incoming, [files[table].path for table in names], timeout=timeout)
     if sorted(incoming.tables()) != names:
         raise LoadError("the loaded database has other tables than the restore point")
     rows = dump.count_rows(incoming, names)
@@ -118,12 +117,15 @@ def load_everything(incoming: Database, wanted: dict[str, Any], restored: str, *
             if (proof.bytes, proof.sha256) != (each.bytes, each.sha256):
                 raise LoadError(f"{each.file} of the dump that came back is not the one that was stored")
         others = {kind: str(entry["file"]) for kind, entry in wanted["others"].items()}
-        order = [others.pop(SEQUENCES, ""), *(wanted["tables"][table]["file"] for table in names), *others.values()]
-        for file in filter(None, order):
-            path = os.path.join(restored + wanted["folder"], file)
-            if file in others.values():
-                _own(path)
-            dump.load(incoming, path, timeout=timeout)
+        folder = restored + str(wanted["folder"])
+        # Tables may take their numbers from sequences; views, triggers and routines want the tables.
+        if SEQUENCES in others:
+            dump.load(incoming, os.path.join(folder, others.pop(SEQUENCES)), timeout=timeout)
+        tables = [os.path.join(folder, wanted["tables"][table]["file"]) for table in names]
+        dump.load_tables(incoming, tables, timeout=timeout)
+        for file in others.values():
+            _own(os.path.join(folder, file))
+            dump.load(incoming, os.path.join(folder, file), timeout=timeout)
     if sorted(incoming.tables()) != names:
         raise LoadError("the loaded database has other tables than the restore point")
     return dump.count_rows(incoming, names)

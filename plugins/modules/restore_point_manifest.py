@@ -74,6 +74,12 @@ options:
         snapshot needs. Where the snapshot came through a gateway, that has looked already.
     type: str
     default: ""
+  control:
+    description:
+      - For V(write), what C(store_gateway) returned under this name. Its gateway writes the manifest, if its snapshot is the one that was
+        confirmed there, and ends.
+    type: str
+    default: ""
 author: [Upkeep]
 """
 

@@ -28,7 +28,7 @@ options:
   state:
     description:
       - V(started) begins a session and returns its address.
-      - V(confirmed) makes O(snapshot) a part of the repository, and ends the session.
+      - V(confirmed) makes O(snapshot) a part of the repository. C(restore_point_manifest) with its O(control) ends the session then.
       - V(ended) ends the session. A snapshot that was not confirmed is forgotten.
     type: str
     choices: [started, confirmed, ended]
@@ -60,7 +60,7 @@ options:
     description: Secret key of the store. It stays on the controller.
     type: str
   password:
-    description: Password of the restic repository. The gateway looks with it at what the host sends.
+    description: Password of the restic repository. It stays on the controller; the gateway looks with it at what the host sends.
     type: str
   create_bucket:
     description: Whether a missing bucket may be made. One that has to lock is made by C(upkeep store init) only.
@@ -120,6 +120,7 @@ RETURN = r"""
 outcome: {description: done or refused., type: str, returned: confirmed and failed}
 url: {description: "restic's address of the repository, secret included: give it by environment.", type: str, returned: started}
 control: {description: Where the controller reaches this session., type: str, returned: started}
+password: {description: "restic's password for this session and for no other.", type: str, returned: started}
 tags: {description: The tags of the snapshot., type: list, elements: str, returned: confirmed}
 evidence:
   description: "gateway: snapshot, clock_off, packs, bytes, requests, refused, refusals, damaged, stale_locks."

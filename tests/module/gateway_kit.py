@@ -175,13 +175,18 @@ class Host:
     def url(self) -> str:
         return self.gateway.url(self.way.port)
 
+    @property
+    def password(self) -> str:
+        """The password of this session."""
+        return self.gateway.session.keys.password
+
     def restic(self, *arguments: str, rc: int | None = 0, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run restic; with `rc` None it may end as it likes."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "RESTIC_REPOSITORY": self.url,
-            "RESTIC_PASSWORD": PASSWORD,
+            "RESTIC_PASSWORD": self.password,
             "RESTIC_CACHE_DIR": str(self.folder / "cache"),
         }
         done = subprocess.run(

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.run.gateway_session import SessionError
 from orchestrator.run.gateway_store import StoreError
+from orchestrator.run.restic_objects import key_of
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import (
     PASSWORD,
@@ -206,6 +207,27 @@ def test_a_session_whose_lock_was_broken_confirms_nothing(repository: Repository
         with pytest.raises(SessionError, match="removed the lock"):
             host.gateway.session.confirm(snapshot)
     assert repository.store.names("snapshots") == {repository.snapshot}
+
+
+def test_the_password_of_the_repository_never_leaves_the_controller(store: Store, tmp_path: Path) -> None:
+    passwords = []
+    for first in (True, False):
+        with session(store, tmp_path) as host:
+            if first:
+                host.restic("init")
+            (listed,) = host.listed("keys")
+            shown = host.ask("GET", f"/keys/{listed['name']}").body
+            # What the host has is opened by this session's password alone, and lies in no store.
+            assert listed["name"] == hashlib.sha256(shown).hexdigest()
+            assert key_of(shown, PASSWORD) is None
+            assert key_of(shown, host.password) == opened_key(store)
+            assert listed["name"] not in store.names("keys")
+            passwords.append(host.password)
+            host.restic("list", "locks")
+    (kept,) = (store.objects / "keys").iterdir()
+    assert [key_of(kept.read_bytes(), password) for password in passwords] == [None, None]
+    # Who leaves needs nothing but restic and the password of the vault.
+    direct(store, tmp_path, "check")
 
 
 def test_an_init_that_was_cut_off_is_done_again(store: Store, tmp_path: Path) -> None:

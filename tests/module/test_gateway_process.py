@@ -19,8 +19,9 @@ import pytest
 
 from orchestrator.run.gateway_forward import Forward, ForwardError
 from plugins.action import store_gateway
+from tests.depot import make_manifest
 from tests.module.conftest import Repository
-from tests.module.gateway_kit import PASSWORD, POINT, Way
+from tests.module.gateway_kit import BUCKET, PASSWORD, POINT, PREFIX, Way
 
 SSH = r"""#!{python}
 import sys, time
@@ -77,7 +78,7 @@ def started(repository: Repository, **more: Any) -> Iterator[Started]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(terms).encode())
+            process.stdin.write(json.dumps(terms).encode() + b"\n{}\n")
             process.stdin.close()
             yield Started(process, json.loads(process.stdout.readline()))
         finally:
@@ -103,7 +104,7 @@ def test_no_secret_stands_where_others_could_read_it(repository: Repository) -> 
     with started(repository) as gateway:
         place = Path(f"/proc/{gateway.process.pid}")
         shown = place.joinpath("cmdline").read_bytes() + place.joinpath("environ").read_bytes()
-        for secret in [*secrets, gateway.told["secret"]]:
+        for secret in [*secrets, gateway.told["secret"], gateway.told["password"]]:
             assert secret.encode() not in shown
     said = json.dumps(gateway.told)
     assert not [secret for secret in secrets if secret in said]
@@ -154,51 +155,92 @@ def test_a_store_that_is_away_is_said(repository: Repository) -> None:
         assert "connect" in gateway.told["error"]
 
 
-@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+LATER = "20261123T020000Z-2a0c9a2b"
+DUMP = {
+    "file": "/srv/dump.sql", "exit_codes": {"mariadb-dump": 0}, "end_marker": True, "tables": {"wp_posts": 1}, "bytes": 9,
+    "sha256": "0" * 64,
+}  # fmt: skip
+
+
 def test_ansible_starts_confirms_and_ends_it(repository: Repository, tmp_path: Path) -> None:
     given = {
         "mode": "write",
-        "point": POINT,
+        "point": LATER,
         "store": repository.store.options(),
         "access_key": repository.store.access_key,
         "secret_key": repository.store.secret_key,
         "password": PASSWORD,
         "watch": os.getpid(),
     }
-    told = store_gateway.begun(given)
+    with store_gateway.Launch(given) as launch:
+        told = launch.told({})
     try:
         with pytest.raises(store_gateway.Unanswered, match="was not given a snapshot"):
             store_gateway.confirmed(told["control"], "0" * 64)
         way = Way(Path(told["socket"]))
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": PASSWORD,
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": told["password"],
             "RESTIC_REPOSITORY": told["url"].replace(":0/", f":{way.port}/"), "RESTIC_CACHE_DIR": str(tmp_path / "cache"),
         }  # fmt: skip
-        command = ["restic", "backup", "--json", "--tag", f"point={POINT}", str(repository.site)]
+        command = ["restic", "backup", "--json", "--tag", f"point={LATER}", str(repository.site)]
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
         short = json.loads(done.stdout.splitlines()[-1])["snapshot_id"]
         way.close()
         report = json.loads(subprocess.check_output(["curl", "-s", "--unix-socket", told["control"], "http://x/"]))
         snapshot = next(name for name in report["added"]["snapshots"] if name.startswith(short))
+        wanted = {
+            **{name: given[name] for name in ("store", "access_key", "secret_key")}, "client": "example", "name": "shop",
+            "point": LATER, "create_bucket": True, "allow_shrunk": False, "manifest": make_manifest(LATER, snapshot, root="/srv/shop", dump=DUMP),
+        }  # fmt: skip
+        with pytest.raises(store_gateway.Unanswered, match="another snapshot than the one that was confirmed"):
+            store_gateway.asked(told["control"], "/manifest", wanted)
         result = store_gateway.confirmed(told["control"], snapshot)
+        assert store_gateway.asked(told["control"], "/manifest", wanted)["changed"]
+        there = repository.store.folder / BUCKET / PREFIX / "points" / f"{LATER}.json"
+        assert json.loads(there.read_text()) == wanted["manifest"] | {"previous": POINT}
+        assert not store_gateway.asked(told["control"], "/manifest", wanted)["changed"]
+        with pytest.raises(store_gateway.Unanswered, match="it is for site 'shop', not 'other'"):
+            store_gateway.asked(told["control"], "/manifest", {**wanted, "name": "other"})
     finally:
         os.kill(told["pid"], signal.SIGTERM)
+        # It removes its locks, and the next test wants the store for itself.
+        launch._process.wait(20)
     assert result["changed"]
     evidence = result["evidence"]["gateway"]
     assert evidence["snapshot"] == snapshot
     assert evidence["packs"] >= 1
     assert abs(evidence["clock_off"]) < 60
-    assert f"point={POINT}" in result["tags"]
+    assert f"point={LATER}" in result["tags"]
     assert repository.store.names("snapshots") == {repository.snapshot, snapshot}
 
 
 def test_ansible_is_told_why_it_did_not_begin(repository: Repository) -> None:
-    with pytest.raises(store_gateway.Unanswered, match="was not told"):
-        store_gateway.begun({"mode": "write"})
+    with (
+        pytest.raises(store_gateway.Unanswered, match="was not told"),
+        store_gateway.Launch({"mode": "write"}) as launch,
+    ):
+        launch.told({})
     with pytest.raises(OSError, match="No such file"):
         store_gateway.confirmed("/nowhere/control", "0" * 64)
     # What came before stands, so this is no failure.
     assert "over already" in store_gateway.ended("/nowhere/control")["msg"]
+
+
+def test_one_that_is_told_no_way_ends_and_leaves_nothing(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    given = {
+        "mode": "write", "point": POINT, "store": repository.store.options(), "password": PASSWORD,
+        "access_key": repository.store.access_key, "secret_key": repository.store.secret_key,
+    }  # fmt: skip
+    launch = store_gateway.Launch(given)
+    while not list(tmp_path.glob("upkeep-gateway-*")):
+        time.sleep(0.01)
+    failure = OSError("the host is gone")
+    launch.__exit__(OSError, failure, None)
+    assert launch._process.returncode == 1
+    assert not list(tmp_path.glob("upkeep-gateway-*"))
 
 
 # ---- the way to the host --------------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.run.gateway_store import Shelf, StoreError
-from plugins.action import restore_point_manifest as manifests
-from plugins.module_utils.points import PointError
+from orchestrator.run.manifests import ManifestError, Manifests
 from plugins.module_utils.points import Store as Place
 from tests.front import Front, front
 from tests.module.conftest import Repository
@@ -29,9 +28,9 @@ def behind(store: Store, choosy: Front) -> Store:
     return Store(store.folder, choosy.endpoint, store.access_key, store.secret_key)
 
 
-def bucket(store: Store, lock_days: int) -> manifests.Bucket:
+def bucket(store: Store, lock_days: int) -> Manifests:
     place = Place.from_parameters({**store.options(), "lock_days": lock_days})
-    return manifests.Bucket(place, store.access_key, store.secret_key)
+    return Manifests(place, store.access_key, store.secret_key)
 
 
 def shelf(store: Store, lock_days: int) -> Shelf:
@@ -86,9 +85,9 @@ def test_a_missing_bucket_is_not_made_without_the_lock_that_the_contract_promise
     ours.store = Place(store.endpoint, "upkeep-another", "us-east-1", "example/shop", DAYS)
     with pytest.raises(StoreError, match=advice):
         there.make_bucket()
-    with pytest.raises(PointError, match=advice):
-        ours.make()
+    with pytest.raises(ManifestError, match=advice):
+        ours.make_bucket()
     assert not made.exists()
     ours.store = Place(store.endpoint, "upkeep-another", "us-east-1", "example/shop")
-    ours.make()
+    ours.make_bucket()
     made.rmdir()
