@@ -13,7 +13,7 @@ from bench.rows import Goal, Row
 from bench.site import AFTER, CORE, HERE, HOST, PLUGINS, THEMES, BenchError, Site, run_of, say
 
 PART = "b"
-STOCK, BARE = "playbook of stock modules", "bare ssh"
+STOCK, BARE, EMPTY = "playbook of stock modules", "bare ssh", "six plays of one ping each"
 STEPS = ("preflight", "snapshot", "stage", "rehearse", "promote", "release")
 
 
@@ -25,6 +25,8 @@ def measure(site: Site, repeat: int) -> list[Row]:
         STOCK: _stock, BARE: _bare,
     }  # fmt: skip
     for number in range(1, repeat + 1):
+        found.setdefault(EMPTY, []).append(_empty(site))
+        say(f"b, {number} of {repeat}: {EMPTY}: {found[EMPTY][-1]:.2f} CPU s")
         for name, work in ways.items():
             site.begin(CORE, PLUGINS, THEMES)
             seconds = work(site)
@@ -45,6 +47,8 @@ def measure(site: Site, repeat: int) -> list[Row]:
             "the same with `site_snapshot_transport: direct`, without the gateway; " + how),
         Row(PART, "the same, Ansible's part only", "CPU s", ansible, stock, STOCK, quarter,
             "ours without `upkeep`: the call of ansible-playbook that it makes, with the inventory plugin; " + how),
+        Row(PART, "the same, above what Ansible needs to do nothing", "CPU s", ansible, found[EMPTY], EMPTY, Goal(),
+            "for orientation: bench/ping.yml six times in one call of ansible-playbook, with the inventory plugin; " + how),
         Row(PART, "update run: CPU above the floor", "CPU s", ours, bare, BARE, Goal(),
             "for orientation: bench/bare.sh does the same work by a shell over ssh and reports nothing; " + how),
     ]  # fmt: skip
@@ -75,6 +79,11 @@ def _ansible_only(site: Site) -> float:
     run = f"20260201T000000Z-{secrets.token_hex(4)}"
     variables = json.dumps({"upkeep_run": run, "upkeep_point": run, "upkeep_keep_lease": True, "upkeep_holds": []})
     return site.playbooks(*[f"playbooks/{step}.yml" for step in STEPS], "--extra-vars", variables).cpu
+
+
+def _empty(site: Site) -> float:
+    """Let Ansible do nothing on the host, as often as an update run has steps."""
+    return site.playbooks(*[str(HERE / "ping.yml")] * len(STEPS)).cpu
 
 
 def _stock(site: Site) -> float:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ SEEN_BEFORE = "seen-before.json"
 START_SECONDS, PAGE_SECONDS = 60, 45
 # The browser runs what strangers wrote: of our surroundings it gets no more than this.
 SURROUNDINGS = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "PYTHONPATH")
+RUN = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}")
 _ODD = re.compile(r"[^a-z0-9]+")
 
 
@@ -48,11 +51,13 @@ class Wish:
     threshold: float
     width: int
     folder: Path
+    keep_days: int = 0
 
 
 def look_before(wish: Wish, ssh: Sequence[str], host: str) -> dict[str, Any]:
     """Look at the copy twice before the update, and remember what was seen. Raises CannotLook."""
     wish.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_old(wish.folder, wish.keep_days, datetime.now(UTC))
     seen = _seen(wish, ssh, host, (BEFORE, AGAIN))
     for look in (*seen["shots"][BEFORE], *seen["shots"][AGAIN]):
         if look["error"]:
@@ -84,6 +89,21 @@ def look_after(wish: Wish, ssh: Sequence[str], host: str) -> tuple[dict[str, Any
         objections += judged.objections
     evidence = {"folder": str(wish.folder), "browser": seen["browser"], "kept_by": seen["kept_by"], "pages": pages}
     return {**evidence, "threshold": wish.threshold}, objections
+
+
+def remove_old(folder: Path, keep_days: int, now: datetime) -> list[str]:
+    """Remove the pictures of runs that began more than `keep_days` ago, beside those of a run; 0 keeps all. Returns their ids."""
+    removed = []
+    for old in sorted(folder.parent.iterdir()) if keep_days and RUN.fullmatch(folder.name) else ():
+        named = RUN.fullmatch(old.name)
+        if named is None or old.is_symlink() or not old.is_dir():
+            continue
+        began = datetime.strptime(named[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        if now - began > timedelta(days=keep_days):
+            # Two runs may do so at the same time.
+            shutil.rmtree(old, ignore_errors=True)
+            removed.append(old.name)
+    return removed
 
 
 def _verdict(judged: Judged) -> dict[str, Any]:

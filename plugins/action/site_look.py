@@ -29,6 +29,7 @@ OPTIONS = {
     "site": {"type": "dict", "required": True},
     "pictures": {"type": "dict", "options": PICTURES, "required": True},
     "folder": {"type": "str", "default": ""},
+    "keep_days": {"type": "int", "default": 0},
     "keep_lease": {"type": "bool", "default": False},
     "delivered": {"type": "list", "elements": "dict", "default": []},
     "held": {"type": "list", "elements": "dict", "default": []},
@@ -98,6 +99,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             threshold=pictures["threshold"],
             width=pictures["width"],
             folder=folder,
+            keep_days=given["keep_days"],
         )
 
     def _verdict(

@@ -51,6 +51,10 @@ options:
     description: Where the pictures go on the controller. Empty for C(pictures/RUN) in the folder of our state.
     type: str
     default: ""
+  keep_days:
+    description: After how many days the pictures of other runs in the folder above are removed. 0 for never.
+    type: int
+    default: 0
   keep_lease:
     description: Keep the lease of the site after this task.
     type: bool

@@ -7,6 +7,7 @@ import socketserver
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.run.eyes import browser
-from orchestrator.run.looking import CannotLook, browsed
+from orchestrator.run.looking import CannotLook, browsed, remove_old
 
 PAGE = """<!doctype html><html><head><title>Shop</title><link rel="stylesheet" href="/style.css"></head>
 <body style="margin:0;height:3000px;background:%s"><h1 style="margin:0">Shop</h1>
@@ -140,3 +141,17 @@ def test_a_browser_that_cannot_be_started_is_told(tmp_path: Path) -> None:
 def test_a_browser_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with pytest.raises(CannotLook, match="not ready after 0 s"):
         browsed({"socket": str(tmp_path / "copy")}, 0.01)
+
+
+def test_the_pictures_of_old_runs_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    now, here = datetime(2026, 11, 22, 3, tzinfo=UTC), "20261122T020000Z-1f0c9a2b"
+    old, young, other = "20260823T020000Z-1f0c9a2b", "20260824T040000Z-1f0c9a2b", "holiday"
+    for name in (here, old, young, other):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "01-front-page.before.png").touch()
+    (tmp_path / "20260101T000000Z-1f0c9a2b").symlink_to(tmp_path / other)
+    assert remove_old(tmp_path / here, 0, now) == []
+    # A folder that somebody chose may lie beside anything.
+    assert remove_old(tmp_path / other, 90, now) == []
+    assert remove_old(tmp_path / here, 90, now) == [old]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20260101T000000Z-1f0c9a2b", young, here, other]
