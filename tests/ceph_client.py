@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.contract.model import Store
-from orchestrator.run.bucket import Bucket, Keys
-from tests.depot import Depot, make_manifest, night, restic, restic_environment
+from orchestrator.run.bucket import Bucket, Keys, opened, prepare
+from tests.depot import PASSWORD, Depot, make_manifest, night, restic, restic_environment
+from tests.repository import place
 
 DAYS = 30
+SET = {"set", "was so"}
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,13 @@ class Client:
         return {**said.answer, "code": said.code}
 
     def guarded(self) -> Client:
-        """Let everything be set that can be."""
-        self.depot.upkeep("store", "init", "example", "--json")
+        """Let everything be set that can be, by what `upkeep store init` calls: its trial takes seconds each time."""
+        promised = json.loads(self.depot.contract.read_text())["store"].get("lock_days", 0)
+        keys = self.owner.keys
+        assert keys is not None
+        with opened(replace(self.store, lock_days=promised), keys) as owner:
+            assert {each.state for each in prepare(owner, "example", "example/shop/.upkeep-probe/init")} <= SET
+        place(self.store, keys, "example/shop", PASSWORD)
         said = self.depot.upkeep("store", "policy", "example", "--apply", "--json")
         assert said.code == 0, said.err
         return self

@@ -8,6 +8,7 @@ import string
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,15 @@ pytest.register_assert_rewrite("tests.pipeline", "tests.host.shop")
 
 from tests.host.shop import Shop, shop_of  # noqa: E402
 from tests.lab import Lab  # noqa: E402
+from tests.lanes import Lanes  # noqa: E402
 from tests.pipeline import Site  # noqa: E402
 
 HOST = "shop"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None:
+    """Deal files out by tests/lanes.py where a whole file goes to one lane; otherwise by xdist's own ways."""
+    return Lanes(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,11 @@ import pytest
 import yaml
 
 from orchestrator import cli, storekeeper
+from orchestrator.contract.model import Store
 from orchestrator.run.ansible import Project
 from orchestrator.run.ansible import host_variables as ask_ansible
+from orchestrator.run.bucket import Keys
+from tests.repository import place
 from tests.unit.contract.samples import changed, written
 
 BESIDE = Path(sys.executable).parent / "rclone"
@@ -200,7 +203,7 @@ def make_points(folder: Path, endpoint: str, nights: list[int]) -> None:
     site = folder / "site"
     site.mkdir()
     environment, cache = restic_environment(endpoint), folder / "cache"
-    restic(environment, cache, "init")
+    place(Store(endpoint, BUCKET, "us-east-1"), Keys(KEY, SECRET), "example/shop", PASSWORD)
     for days in sorted(nights, reverse=True):
         (site / "page.html").write_text(f"{days} nights ago")
         point = night(days)

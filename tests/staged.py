@@ -43,7 +43,7 @@ class Staged:
         deadline = time.monotonic() + OVER_SECONDS
         while processes_of_ours(self.site.host):
             assert time.monotonic() < deadline, processes_of_ours(self.site.host)
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def again(self) -> None:
         """Bring production back to what it was before, also from a promotion that was confirmed, and forget it."""
@@ -55,6 +55,11 @@ class Staged:
             self.site.host.run(["python3", "-I", "-S", f"{home}/own_way_back.py"], user="shop", check=True)
         path.unlink(missing_ok=True)
         assert self.before.differences(whole(self.site.state())) == []
+
+    def forget(self) -> None:
+        """Forget a promotion that was put back, when production has just been seen to be what it was before."""
+        assert self.journal().get("state") != "confirmed"
+        (self.folder / "promotion.json").unlink(missing_ok=True)
 
 
 def whole(state: State) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -12,7 +11,6 @@ from typing import Any
 
 from orchestrator.contract.model import Store
 from orchestrator.run.bucket import Keys, opened
-from orchestrator.run.restic_objects import key_of
 from tests.depot import (
     BUCKET,
     KEY,
@@ -26,7 +24,7 @@ from tests.depot import (
     restic,
     restic_environment,
 )
-from tests.module.gateway_thief import cheap_key_file
+from tests.repository import place
 
 VERIFY = ("verify", "example", "--json")
 
@@ -68,8 +66,7 @@ class Yard:
         point = night(days_ago)
         environment, cache = restic_environment(self.depot.endpoint), self.depot.folder / "host-cache"
         if not (self.depot.site / "restic" / "config").exists():
-            restic(environment, cache, "init")
-            self._cheapen()
+            place(self._store(), Keys(KEY, SECRET), "example/shop", PASSWORD)
         words = ("--host", "example.shop", "--tag", f"point={point}", str(self.root), str(self.dump.parent))
         restic(environment, cache, "backup", *words)
         listed = restic(environment, cache, "snapshots", "--json", "--tag", f"point={point}")
@@ -106,15 +103,6 @@ class Yard:
 
     def _store(self) -> Store:
         return Store(self.depot.endpoint, BUCKET, "us-east-1")
-
-    def _cheapen(self) -> None:
-        """Let the repository's key cost next to nothing to open: that is most of what these tests would wait for."""
-        (file,) = (self.depot.site / "restic" / "keys").iterdir()
-        key = key_of(file.read_bytes(), PASSWORD)
-        assert key is not None
-        body = cheap_key_file(key, PASSWORD)
-        self.put(file.with_name(hashlib.sha256(body).hexdigest()), body)
-        self.delete(file)
 
     def environment(self) -> dict[str, str]:
         """Return what another process needs to type `upkeep` for this client."""

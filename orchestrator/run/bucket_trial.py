@@ -265,6 +265,11 @@ def _one_host(ground: Ground, host: Bucket, site: str, others: int, *, shared: b
         "reading others": host.ask("get_object", Key=away),
         "writing elsewhere": _may_write(ground, host, f"{ground.outside}host"),
     }
+    # What sites get as an update, and what stands for a restore point: the controller's alone.
+    forges = {
+        "writing a package": _may_write(ground, host, f"{ground.client}/artefacts/{ground.token}.zip"),
+        "writing a manifest": _may_write(ground, host, f"{ground.client}/{site}/points/{ground.token}.json"),
+    }
     settings = _change_settings(ground, host)
     destroys = {"deleting": host.ask("delete_object", Key=target)}
     version = str(first.value.get("VersionId") or "")
@@ -278,6 +283,8 @@ def _one_host(ground: Ground, host: Bucket, site: str, others: int, *, shared: b
                all(said.ok for said in works.values()), True, "look at the key in the vault, then: " + POLICY),
         Finding("host-key-destroys", "A thief with the hosts' key destroys nothing.", survives, promised,
                 f"{_words(destroys)}; the object is {'still there' if intact else 'GONE'}", "" if survives else scope),
+        _tried("host-key-forges", "The hosts' key makes no package and no restore point.", forges,
+               all(not said.ok for said in forges.values()), promised, scope),
         _tried("host-key-settings", "The hosts' key cannot change what guards the bucket.", settings,
                all(not said.ok for said in settings.values()) if settings else None, promised, scope),
         _tried("host-key-scope", f"The hosts' key sees nothing but {ground.client}/.", abroad,

@@ -52,7 +52,7 @@ def begin(host: Interrupted) -> subprocess.Popen[bytes]:
     process.stdin.close()
     while not any("at_the_host" in words for _, words in processes_of_ours(host.site.host)):
         assert process.poll() is None, "the program did not begin"
-        time.sleep(0.005)
+        time.sleep(0.02)
     return process
 
 
@@ -113,7 +113,10 @@ def test_killed_at_any_moment(ready: Staged) -> None:
         if not killed:
             # It was over already: this machine is quicker now than when it was measured.
             length = min(length, moment)
-        ready.again()
+        if version == "1.0":
+            ready.forget()
+        else:
+            ready.again()
     print(*sorted(seen.items()), sep="\n")
     assert struck > POINTS * 0.6, struck
     assert len({version for _, version in seen}) == 2, seen

@@ -3,63 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.pipeline import WHOLE, Site, struck
-from tests.staged import STAGED
+from tests.lab import Lab
+from tests.pipeline import Site, struck
+from tests.staged import Staged, staged, whole
 
 pytestmark = pytest.mark.root
 
 
-def test_left_in_maintenance_after_success_and_after_failure(site: Site) -> None:
-    site.offer(lab_banner="1.1")
-    steps = site.run(*WHOLE)
-    assert [step.outcome for step in steps.values()] == ["done"] * 5
-    site.tidy()
-    site.serves("1.1")
-
-    site.offer(lab_banner="2.12")
-    site.put_back_in_production(state=site.state())
-    site.serves("1.1")
+@pytest.fixture(scope="module")
+def ready(lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: set[str]) -> Iterator[Staged]:
+    """Stage once a good release; each test begins from there."""
+    folder = tmp_path_factory.mktemp("maintenance")
+    with staged(lab, sockets, folder, as_template, lab_banner="1.1", lab_alpha="1.1") as ready:
+        yield ready
 
 
-def test_left_in_maintenance_by_kill_9(site: Site) -> None:
-    site.offer(lab_banner="1.1", lab_alpha="1.1")
-    before = site.state()
-    assert site.run(*STAGED)["rehearse"].outcome == "done"
-
-    # All that works on the host dies: the next who asks puts it right.
-    with struck(site, "frozen"):
-        promoted = site.run("promote")["promote"]
-    assert promoted.outcome == "silent", promoted
-    left = site.get()
-    assert (left.status, left.headers.get("Retry-After")) == (503, "10")
-    recovered = site.run("recover")["recover"]
-    assert recovered.outcome == "done", recovered
-    assert recovered.evidence["state"] == "put-back"
-    assert before.differences(site.state()) == []
-    site.serves("1.0")
-    site.tidy()
-
-    # The module alone dies: the host puts it right itself.
-    assert site.run(*STAGED)["rehearse"].outcome == "done"
-    with struck(site, "exchanged", alone=True):
-        promoted = site.run("promote")["promote"]
-    assert promoted.outcome == "silent", promoted
-    until = time.monotonic() + 30
-    while (site.root / ".maintenance").exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    assert before.differences(site.state()) == []
-    site.serves("1.0")
-
-    # A controller that never asks about that run is told by the next one's preflight.
-    lost, site.run_id = site.run_id, ""
-    (site.workshop / "lease.json").unlink()
-    (told,) = site.run("preflight")["preflight"].evidence["host_went_back"]
-    assert (told["run"], told["why"], told["tree_back"]) == (lost, "the promotion ended without a word", True)
-    assert site.run("release")["release"].outcome == "done"
-    site.tidy()
+def is_as_before(ready: Staged) -> None:
+    """Assert that production is what it was, and that nobody is told to wait."""
+    assert not (ready.site.root / ".maintenance").exists()
+    assert ready.before.differences(whole(ready.site.state())) == []
+    ready.site.serves("1.0")
 
 
 def test_left_in_maintenance_by_somebody_else_before(untouched_site: Site) -> None:
@@ -79,4 +47,49 @@ def test_left_in_maintenance_by_somebody_else_before(untouched_site: Site) -> No
     assert "Upkeep" not in marker.read_text(encoding="utf-8")
     marker.unlink()
     site.serves("1.0")
+    site.tidy()
+
+
+def test_left_in_maintenance_after_success_and_after_failure(ready: Staged) -> None:
+    # With the new release in place the disk is full.
+    ended = ready.host.ask("promote", stop="full Promotion.note@4")
+    assert ended["outcome"] == "put-back", ended
+    is_as_before(ready)
+    ready.again()
+
+    promoted = ready.site.run("promote")["promote"]
+    assert promoted.outcome == "done", promoted
+    assert not (ready.site.root / ".maintenance").exists()
+    ready.site.serves("1.1")
+    ready.again()
+
+
+def test_left_in_maintenance_by_kill_9(ready: Staged) -> None:
+    site = ready.site
+    # All that works on the host dies: the next who asks puts it right.
+    with struck(site, "frozen"):
+        promoted = site.run("promote")["promote"]
+    assert promoted.outcome == "silent", promoted
+    left = site.get()
+    assert (left.status, left.headers.get("Retry-After")) == (503, "10")
+    recovered = ready.host.ask("recover")
+    assert (recovered["outcome"], recovered["state"]) == ("done", "put-back")
+    is_as_before(ready)
+    ready.again()
+
+    # The module alone dies: the host puts it right itself.
+    with struck(site, "exchanged", alone=True):
+        promoted = site.run("promote")["promote"]
+    assert promoted.outcome == "silent", promoted
+    until = time.monotonic() + 30
+    while (site.root / ".maintenance").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    is_as_before(ready)
+
+    # A controller that never asks about that run is told by the next one's preflight.
+    lost, site.run_id = site.run_id, ""
+    (site.workshop / "lease.json").unlink()
+    (told,) = site.run("preflight")["preflight"].evidence["host_went_back"]
+    assert (told["run"], told["why"], told["tree_back"]) == (lost, "the promotion ended without a word", True)
+    assert site.run("release")["release"].outcome == "done"
     site.tidy()

@@ -17,7 +17,7 @@ from botocore.config import Config
 from orchestrator.run.restic_objects import key_of
 from tests.depot import Depot, needs_restic, night, restic_environment
 from tests.host.shop import Shop
-from tests.module.gateway_thief import named, seal
+from tests.repository import named, seal
 
 pytest_plugins = ["tests.depot_fixtures"]
 

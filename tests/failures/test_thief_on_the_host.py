@@ -21,7 +21,8 @@ from orchestrator.run.restic_objects import key_of
 from tests.ceph_client import Client
 from tests.depot import PASSWORD, make_manifest, night
 from tests.module.gateway_kit import PREFIX, Host, Store, session
-from tests.module.gateway_thief import locked, named, opened_key, seal
+from tests.module.gateway_thief import locked, opened_key
+from tests.repository import named, seal
 
 pytest_plugins = ["tests.ceph_fixtures"]
 pytestmark = pytest.mark.root

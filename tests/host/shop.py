@@ -15,8 +15,11 @@ from typing import Any
 
 import yaml
 
+from orchestrator.contract.model import Store
+from orchestrator.run.bucket import Keys
 from tests.lab import Lab
 from tests.lab.hosts import Host
+from tests.repository import place
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "inventories" / "example"
@@ -124,10 +127,13 @@ class Shop:
         return path
 
 
-def shop_of(lab: Lab, name: str, inventory: Path, sockets: Path, *, reset: bool = True) -> Shop:
+def shop_of(
+    lab: Lab, name: str, inventory: Path, sockets: Path, *, reset: bool = True, repository: bool = True
+) -> Shop:
     """Bring the host back to the template, and make a client's folder for it that names a bucket of its own.
 
-    Without `reset`, for tests that only look at the site, no more than our own traces are removed.
+    Without `reset`, for tests that only look at the site, no more than our own traces are removed. The bucket has an empty
+    repository, so that no test waits for one to be made; without `repository` there is no such bucket.
     """
     if reset:
         lab.reset(name)
@@ -136,7 +142,11 @@ def shop_of(lab: Lab, name: str, inventory: Path, sockets: Path, *, reset: bool 
         host.run(["rm", "-rf", f"{Path(host.root).parent}/.upkeep"], check=True)
     bucket = f"test-{secrets.token_hex(6)}"
     write_inventory(lab, host, inventory, bucket)
-    return Shop(lab, host, inventory, sockets, bucket)
+    shop = Shop(lab, host, inventory, sockets, bucket)
+    if repository:
+        store, keys = Store(lab.s3.endpoint, bucket, lab.s3.region), Keys(lab.s3.access_key, lab.s3.secret_key)
+        place(store, keys, "example/shop", shop.secrets["site_snapshot_password"])
+    return shop
 
 
 def write_inventory(lab: Lab, host: Host, folder: Path, bucket: str) -> None:

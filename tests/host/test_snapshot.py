@@ -19,9 +19,13 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(scope="module")
 def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: set[str]) -> Shop:
-    """Return one shop with one bucket for all tests of this file: they only look at the site, all but the last."""
+    """Return one shop with one bucket for all tests of this file: they only look at the site, all but the last.
+
+    Its first restore point makes bucket and repository.
+    """
     as_template.discard(HOST)
-    return shop_of(lab, HOST, tmp_path_factory.mktemp("snapshot") / "inventories" / "example", sockets)
+    folder = tmp_path_factory.mktemp("snapshot") / "inventories" / "example"
+    return shop_of(lab, HOST, folder, sockets, repository=False)
 
 
 @pytest.fixture(scope="module")

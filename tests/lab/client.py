@@ -13,8 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orchestrator.contract.model import Store
+from orchestrator.run.bucket import Keys
 from tests.lab.lab import Lab
-from tests.lab.layout import REPOSITORY, Instance
+from tests.lab.layout import BUCKET, REPOSITORY, Instance
+from tests.repository import place
 
 SAMPLE = REPOSITORY / "inventories" / "example"
 _DEMO = Instance("demo")
@@ -80,9 +83,16 @@ def main() -> int:
         prog="python -m tests.lab.client", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument("--instance", default="demo", metavar="NAME")
+    parser.add_argument(
+        "--repository", action="store_true", help="put an empty repository into the store, cheap to open"
+    )
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    print(client_folder(Lab(arguments.instance), arguments.folder))
+    lab = Lab(arguments.instance)
+    print(client_folder(lab, arguments.folder))
+    if arguments.repository:
+        store, keys = Store(lab.s3.endpoint, BUCKET, lab.s3.region), Keys(lab.s3.access_key, lab.s3.secret_key)
+        place(store, keys, "example/shop", _repository_password(lab))
     return 0
 
 

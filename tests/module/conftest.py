@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.module.gateway_kit import BUCKET, RCLONE, RESTIC, Store, served, taken, tree
-from tests.module.gateway_thief import cheaper_key
+from tests.module.gateway_kit import BUCKET, PASSWORD, RCLONE, RESTIC, Store, served, taken, tree
+from tests.repository import blank
 
 
 @dataclass
@@ -44,8 +44,11 @@ def gateway_filled(gateway_store: Store, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("filled")
     empty(gateway_store)
     site = tree(folder / "site")
+    for path, body in blank(PASSWORD).items():
+        place = gateway_store.objects / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(body)
     snapshot = taken(gateway_store, folder, site)
-    cheaper_key(gateway_store)
     shutil.copytree(gateway_store.folder / BUCKET, folder / BUCKET)
     return Filled(folder / BUCKET, site, snapshot)
 

@@ -58,7 +58,7 @@ def test_a_store_that_promises_no_lock_keeps_what_the_contract_says(empty_depot:
     assert kept(said.answer) == {
         "bucket": True, "tls": False, "bytes": True, "lock": False, "default-lock": False, "versions": False,
         "private": True, "no-expiry": True, "cleanup": False, "conditional": False, "host-key-works": True,
-        "host-key-destroys": False, "host-key-settings": None, "host-key-scope": False,
+        "host-key-destroys": False, "host-key-forges": False, "host-key-settings": None, "host-key-scope": False,
     }  # fmt: skip
     promised = {each["name"] for each in said.answer["findings"] if each["promised"]}
     assert promised == {"bucket", "bytes", "private", "no-expiry", "host-key-works"}
@@ -73,8 +73,8 @@ def test_object_lock_that_is_taken_and_not_enforced_is_found_out(empty_depot: De
     error = json.loads(said.err)["error"]
     assert error["code"] == 12
     assert error["message"] == (
-        f"the store {empty_depot.endpoint} does not keep 5 promises of the contract (store.lock_days: 30): "
-        "lock, default-lock, versions, host-key-destroys, host-key-settings."
+        f"the store {empty_depot.endpoint} does not keep 6 promises of the contract (store.lock_days: 30): "
+        "lock, default-lock, versions, host-key-destroys, host-key-forges, host-key-settings."
     )
     assert "choose a store that enforces object lock" in error["next"]
 
@@ -96,7 +96,7 @@ def test_the_screen_says_which_promise_how_it_is_known_and_what_to_do(empty_depo
     assert "What is locked can be removed by nobody until its time has come." in said.out
     assert "it is GONE" in said.out
     assert "NO, not promised" in said.out
-    assert "does not keep 5 promises of the contract" in said.out
+    assert "does not keep 6 promises of the contract" in said.out
     assert "Next: choose a store" in said.out
 
 

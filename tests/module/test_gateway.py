@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,8 @@ from tests.module.gateway_kit import (
     taken,
     tree,
 )
-from tests.module.gateway_thief import locked, named, opened_key, seal
+from tests.module.gateway_thief import locked, opened_key
+from tests.repository import blank, named, seal
 
 LATER = "20261123T020000Z-2a0c9a2b"
 LATEST = "20261124T020000Z-3b0c9a2b"
@@ -231,16 +231,12 @@ def test_the_password_of_the_repository_never_leaves_the_controller(store: Store
 
 
 def test_an_init_that_was_cut_off_is_done_again(store: Store, tmp_path: Path) -> None:
-    subprocess.run(
-        ["restic", "-q", "-r", str(tmp_path / "other"), "init"],
-        env={"RESTIC_PASSWORD": PASSWORD, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
-        check=True,
-    )
-    left = next((tmp_path / "other" / "keys").iterdir())
-    store.put("keys", left.name, left.read_bytes())
+    (left, body), _ = blank(PASSWORD).items()
+    left = left.removeprefix("keys/")
+    store.put("keys", left, body)
     site = tree(tmp_path / "site")
     snapshot = taken_with_init(store, tmp_path, site)
-    assert left.name not in store.names("keys")
+    assert left not in store.names("keys")
     assert same(site, restored(store, tmp_path, snapshot, site))
 
 

@@ -15,7 +15,8 @@ from orchestrator.run import gateway_http, gateway_session
 from orchestrator.run.gateway_store import StoreError
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import Host, credentials, session
-from tests.module.gateway_thief import locked, named
+from tests.module.gateway_thief import locked
+from tests.repository import named
 
 LATER = "20261123T020000Z-2a0c9a2b"
 LATEST = "20261124T020000Z-3b0c9a2b"

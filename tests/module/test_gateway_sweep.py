@@ -10,7 +10,7 @@ import pytest
 from orchestrator.run.gateway_sweep import Sweep, sweep
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import BUCKET, PASSWORD, PREFIX, direct
-from tests.module.gateway_thief import named
+from tests.repository import named
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import zstandard
 
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import PASSWORD, Host, Store, credentials, direct, same, session, tree
-from tests.module.gateway_thief import locked, named, opened_key, seal, sealed
+from tests.module.gateway_thief import locked, opened_key
+from tests.repository import blank, named, seal, sealed
 
 LATER = "20261123T020000Z-2a0c9a2b"
 LATEST = "20261124T020000Z-3b0c9a2b"
@@ -72,7 +73,7 @@ def test_a_second_init_is_refused(repository: Repository, tmp_path: Path) -> Non
     with session(repository.store, tmp_path, point=LATER) as host:
         done = host.restic("init", rc=1)
         assert "already" in done.stderr
-        assert host.send("keys", foreign(tmp_path, "keys", PASSWORD)).status == 403
+        assert host.send("keys", foreign("keys", PASSWORD)).status == 403
     assert repository.store.everything() == before
 
 
@@ -376,28 +377,23 @@ def test_garbage_that_lies_in_the_store_already_is_not_shown(repository: Reposit
 # ---- the first session ----------------------------------------------------------------------------------------------
 
 
-def foreign(folder: Path, kind: str, password: str) -> bytes:
-    """Return a part of a repository that is not ours."""
-    place = folder / f"repository {password}"
-    if not place.exists():
-        environment = {"RESTIC_PASSWORD": password, "PATH": os.environ["PATH"], "HOME": str(folder)}
-        subprocess.run(["restic", "-q", "-r", str(place), "init"], env=environment, check=True)
-    path = place / kind
-    return (path if path.is_file() else next(path.iterdir())).read_bytes()
+def foreign(kind: str, password: str) -> bytes:
+    """Return a part of a repository that is not ours: its key or its configuration."""
+    return next(body for path, body in blank(password).items() if path.startswith(kind))
 
 
 def test_a_thief_cannot_make_the_repository_his_own(store: Store, tmp_path: Path) -> None:
     with session(store, tmp_path) as host:
-        assert host.send("keys", foreign(tmp_path, "keys", "the thief's")).status == 400
-        assert host.ask("POST", "/config", foreign(tmp_path, "config", "the thief's")).status == 403
-        key = json.loads(foreign(tmp_path, "keys", PASSWORD))
+        assert host.send("keys", foreign("keys", "the thief's")).status == 400
+        assert host.ask("POST", "/config", foreign("config", "the thief's")).status == 403
+        key = json.loads(foreign("keys", PASSWORD))
         # A key that would cost all of the controller's memory to try.
         assert host.send("keys", json.dumps(key | {"N": 1 << 30}).encode()).status == 400
         for kind in ("data", "index", "locks", "snapshots"):
             assert host.send(kind, os.urandom(300)).status == 403
         assert store.everything() == {}
         host.restic("init")
-        assert host.send("keys", foreign(tmp_path, "keys", PASSWORD)).status == 403
+        assert host.send("keys", foreign("keys", PASSWORD)).status == 403
     assert len(store.names("keys")) == 1
 
 

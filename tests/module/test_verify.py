@@ -16,7 +16,7 @@ from orchestrator.ledger.ledger import open_ledger
 from orchestrator.ledger.values import RunEntry
 from orchestrator.run.restic_objects import Key, Malformed, key_of
 from tests.depot import NOW, PASSWORD, RESTIC, SECRET, Depot, needs_restic, night
-from tests.module.gateway_thief import cheap_key_file, seal
+from tests.repository import cheap_key_file, seal
 from tests.unit.contract.samples import REPOSITORY
 from tests.yard import VERIFY, Yard, problems
 

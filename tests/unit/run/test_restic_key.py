@@ -9,7 +9,7 @@ import json
 import pytest
 
 from orchestrator.run.restic_objects import Key, Malformed, key_of
-from tests.module.gateway_thief import sealed
+from tests.repository import sealed
 
 PASSWORD = "seeded-password"
 
