@@ -134,7 +134,7 @@ def test_what_was_sent_once_may_be_sent_again_and_is_not_stored_again(repository
 
 def test_a_store_that_goes_away_is_an_error_that_restic_tries_again(repository: Repository, tmp_path: Path) -> None:
     with session(repository.store, tmp_path, point=LATER) as host, locked(host):
-        shelf = host.gateway.session._shelf
+        shelf = host.gateway.session.shelf
         real, shelf.write = shelf.write, away  # type: ignore[method-assign]
         body = os.urandom(300)
         assert host.send("data", body).status == 502
