@@ -37,7 +37,7 @@ class Goal:
         if self.ours_at_most is not None:
             parts.append(f"ours ≤ {self.ours_at_most:g} {unit}" if self.ours_at_most else "none ever")
         if self.ratio_at_most is not None:
-            parts.append(f"ratio ≤ {self.ratio_at_most:.2g}")
+            parts.append(f"ratio ≤ {self.ratio_at_most:.3g}")
         return ", ".join(parts) or "no goal"
 
 
