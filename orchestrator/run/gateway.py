@@ -33,7 +33,8 @@ from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
 from orchestrator.run.gateway_http import USER, Gate, QuietHandler, SocketServer
 from orchestrator.run.gateway_session import Session, SessionError, Terms
 from orchestrator.run.gateway_store import Shelf, StoreError
-from orchestrator.run.manifests import ManifestError, write_manifest
+from orchestrator.run.host_code import points
+from orchestrator.run.manifests import write_manifest
 from orchestrator.run.restic_objects import Key
 from orchestrator.run.snapshot_check import lacking
 
@@ -95,9 +96,9 @@ class Gateway:
         return {**self.session.report(), "requests": self._gate.requests}
 
     def write_manifest(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Write the manifest of the restore point whose snapshot was confirmed. Raises SessionError, ManifestError."""
+        """Write the manifest of the restore point whose snapshot was confirmed. Raises SessionError, PointError."""
         snapshot = (given["manifest"].get("restic") or {}).get("snapshot")
-        if not snapshot or snapshot != self.session.report()["confirmed"]:
+        if not snapshot or snapshot != self.session.confirmed:
             raise SessionError("the manifest names another snapshot than the one that was confirmed")
         # The bucket is there, and the snapshot was looked at when it was confirmed.
         wanted = {**given, "create_bucket": False, "password": ""}
@@ -155,7 +156,7 @@ class ControlHandler(QuietHandler):
                 self.gateway.stop()
             else:
                 self._say(404, {"error": "there is no such thing to ask"})
-        except (SessionError, StoreError, ManifestError) as error:
+        except (SessionError, StoreError, points.PointError) as error:
             self._say(409, {"error": str(error), "report": self.gateway.report()})
 
     def _say(self, status: int, value: Mapping[str, Any]) -> None:
@@ -213,8 +214,8 @@ def main() -> int:
         gateway = made(given)
         gateway.start()
         port = 0
-        if road := read_road():
-            gateway.forward = Forward(road["ssh"], road["host"], gateway.socket)
+        if way := read_way():
+            gateway.forward = Forward(way["ssh"], way["host"], gateway.socket)
             port = gateway.forward.open()
     except (GatewayError, StoreError, SessionError, ForwardError) as error:
         if gateway is not None:
@@ -234,7 +235,7 @@ def main() -> int:
     return 0
 
 
-def read_road() -> dict[str, Any]:
+def read_way() -> dict[str, Any]:
     """Return how the host is reached, {ssh, host}, or {} where no way is wanted. Raises GatewayError when nobody says it.
 
     It is the second line of the input: it comes when the host has answered, and nothing that is done before waits for that.

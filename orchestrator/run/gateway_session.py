@@ -98,7 +98,7 @@ class Session:
         self._config: bytes | None = None
         self._shown: dict[str, bytes] = {}
         self._pending: dict[str, bytes] = {}
-        self._confirmed = ""
+        self.confirmed = ""
         self._locks = Locks(shelf, largest=LIMITS["locks"], is_lock=self._is_lock)
         self._arriving: set[tuple[str, str]] = set()
         # What has been taken in, and what the store may have although its answer got lost: restic sends both again.
@@ -229,7 +229,7 @@ class Session:
         """Remove a lock or an unconfirmed snapshot of this very session. Raises Refusal for everything else."""
         self._awake()
         with self._state:
-            if kind == "snapshots" and name in self._pending and not self._confirmed:
+            if kind == "snapshots" and name in self._pending and not self.confirmed:
                 del self._pending[name]
                 self._accepted.discard((kind, name))
                 return
@@ -252,7 +252,7 @@ class Session:
             self.shelf.write("snapshots", snapshot, body, snapshot)
             if self.shelf.read("snapshots", snapshot) != body:
                 raise SessionError("the store gives back another snapshot than it was given")
-            self._confirmed = snapshot
+            self.confirmed = snapshot
         claimed = objects.moment(value)
         return {
             "snapshot": snapshot,
@@ -274,7 +274,7 @@ class Session:
             return {
                 "mode": self._terms.mode,
                 "point": self._terms.point,
-                "confirmed": self._confirmed,
+                "confirmed": self.confirmed,
                 "added": {"data": dict(self._packs), "index": dict(self._indexes), "snapshots": sizes},
                 "bytes": self._bytes,
                 "refused": self._refused,
@@ -300,7 +300,7 @@ class Session:
             if not self._locks.room:
                 raise self._no(403, label, "this session holds enough locks")
             return
-        if not self._locks.held or self._confirmed:
+        if not self._locks.held or self.confirmed:
             raise self._no(403, label, "the repository must be locked before anything is added")
         if kind == "data" and (
             self._bytes + size > self._terms.budget or len(self._packs) > SMALL_PACKS + self._bytes // MIB

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,10 +25,6 @@ from orchestrator.run.snapshot_check import lacking
 ABSENT = ("NoSuchKey", "NoSuchBucket", "404")
 
 
-class ManifestError(Exception):
-    """A manifest cannot be written or used; the message says why."""
-
-
 class Manifests:
     """The manifests of one site, in the bucket of its client."""
 
@@ -38,14 +36,14 @@ class Manifests:
         )
 
     def make_bucket(self) -> None:
-        """Make the bucket where there is none. Raises ManifestError where the contract promises a lock."""
+        """Make the bucket where there is none. Raises PointError where the contract promises a lock."""
         try:
             self._client.head_bucket(Bucket=self.store.bucket)
         except ClientError as error:
             if error.response["Error"]["Code"] not in ABSENT:
                 raise
             if self.store.lock_days:
-                raise ManifestError(self.store.unmade) from error
+                raise points.PointError(self.store.unmade) from error
             self._client.create_bucket(Bucket=self.store.bucket)
 
     def ids(self) -> list[str]:
@@ -56,7 +54,7 @@ class Manifests:
         return self.store.listed(entry["Key"] for page in pages for entry in page.get("Contents", []))
 
     def read(self, point: str) -> Any:
-        """Return a manifest as it lies there, or None when there is none. Raises ManifestError for what is no JSON."""
+        """Return a manifest as it lies there, or None when there is none. Raises PointError for what is no JSON."""
         try:
             body = self._client.get_object(Bucket=self.store.bucket, Key=self.store.key(point))["Body"].read()
         except ClientError as error:
@@ -66,7 +64,7 @@ class Manifests:
         try:
             return json.loads(body)
         except ValueError as error:
-            raise ManifestError(f"the manifest of {point} is not JSON") from error
+            raise points.PointError(f"the manifest of {point} is not JSON") from error
 
     def write(self, point: str, manifest: dict[str, Any]) -> None:
         """Write a manifest and read it back."""
@@ -81,31 +79,33 @@ class Manifests:
             ContentType="application/json",
         )
         if self.read(point) != manifest:
-            raise ManifestError("the store gives back another manifest than it was given")
+            raise points.PointError("the store gives back another manifest than it was given")
 
 
 def read_manifest(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest that was asked for. Raises ManifestError when it may not be used for this site."""
-    with _Told(given["client"]):
+    """Return the manifest that was asked for. Raises PointError when it may not be used for this site."""
+    with _told(given["client"]):
         manifests, point = _opened(given), given["point"]
         if point == points.NEWEST:
             ids = manifests.ids()
             if not ids:
-                raise ManifestError(f"there is none for {manifests.store.prefix}: take one with playbooks/snapshot.yml")
+                raise points.PointError(
+                    f"there is none for {manifests.store.prefix}: take one with playbooks/snapshot.yml"
+                )
             point = ids[-1]
         manifest = manifests.read(point)
         if manifest is None:
-            raise ManifestError(f"{point} has no manifest: choose one of `upkeep points {given['client']}`")
+            raise points.PointError(f"{point} has no manifest: choose one of `upkeep points {given['client']}`")
         _refuse(manifest, given, point)
         return dict(manifest)
 
 
 def write_manifest(given: dict[str, Any], client: Any = None) -> tuple[dict[str, Any], bool]:
-    """Write a manifest. Returns it with the name of the one before, and whether it was written now. Raises ManifestError.
+    """Write a manifest. Returns it with the name of the one before, and whether it was written now. Raises PointError.
 
     With `password` only when the store has all that its snapshot needs: where there is a gateway, that has looked.
     """
-    with _Told(given["client"]):
+    with _told(given["client"]):
         manifests, point, manifest = _opened(given, client), given["point"], dict(given["manifest"])
         _refuse(manifest, given, point)
         if given["create_bucket"]:
@@ -115,14 +115,14 @@ def write_manifest(given: dict[str, Any], client: Any = None) -> tuple[dict[str,
         there = manifests.read(point)
         if there is not None:
             if not isinstance(there, dict) or there.get("run") != manifest.get("run"):
-                raise ManifestError(f"{point} is taken already, by another run: a manifest is never written over")
+                raise points.PointError(f"{point} is taken already, by another run: a manifest is never written over")
             return there, False
         before = [other for other in manifests.ids() if other < point]
         if before:
             manifest["previous"] = before[-1]
             smaller = points.shrunk(manifest, manifests.read(before[-1]))
             if smaller and not given["allow_shrunk"]:
-                raise ManifestError(
+                raise points.PointError(
                     f"it is less than half of {before[-1]} ({'; '.join(smaller)}). "
                     "If that is right: -e site_snapshot_allow_shrunk=true"
                 )
@@ -130,21 +130,14 @@ def write_manifest(given: dict[str, Any], client: Any = None) -> tuple[dict[str,
         return manifest, True
 
 
-class _Told:
-    """Turn what the store and the values say into ManifestError."""
-
-    def __init__(self, client: str) -> None:
-        self._client = client
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, points.PointError):
-            raise ManifestError(str(error)) from error
-        if isinstance(error, BotoCoreError | ClientError):
-            said = f"the store says: {str(error)[:300]} Type: upkeep store check {self._client}"
-            raise ManifestError(said) from error
+@contextmanager
+def _told(client: str) -> Iterator[None]:
+    """Turn what the store says into PointError."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        said = f"the store says: {str(error)[:300]} Type: upkeep store check {client}"
+        raise points.PointError(said) from error
 
 
 def _opened(given: dict[str, Any], client: Any = None) -> Manifests:
@@ -158,15 +151,15 @@ def _refuse_incomplete(store: points.Store, given: dict[str, Any], snapshot: str
             repository = opened_repository(reached, store.prefix, given["password"])
             body = reached.must_get(f"{store.prefix}/restic/snapshots/{snapshot}") or b""
             if repository is None or hashlib.sha256(body).hexdigest() != snapshot:
-                raise ManifestError(f"its snapshot {snapshot[:8]} is not in the store")
+                raise points.PointError(f"its snapshot {snapshot[:8]} is not in the store")
             lost = lacking(reached, store.prefix, repository.key, str(repository.key.value(body).get("tree")))
     except (Refused, KeysDamaged) as error:
-        raise ManifestError(str(error)) from error
+        raise points.PointError(str(error)) from error
     if lost:
-        raise ManifestError(f"{lost}. Type: upkeep verify {given['client']} --heal")
+        raise points.PointError(f"{lost}. Type: upkeep verify {given['client']} --heal")
 
 
 def _refuse(manifest: Any, given: dict[str, Any], point: str) -> None:
     found = points.problems(manifest, client=given["client"], site=given["name"], point=point)
     if found:
-        raise ManifestError(f"{point} cannot be used: {'; '.join(found)}")
+        raise points.PointError(f"{point} cannot be used: {'; '.join(found)}")

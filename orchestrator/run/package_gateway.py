@@ -27,7 +27,7 @@ from orchestrator.contract.model import Store
 from orchestrator.errors import Refused
 from orchestrator.run.artefacts import package_key
 from orchestrator.run.bucket import Bucket, Keys
-from orchestrator.run.gateway import GatewayError, begin_watch, read_road, watched
+from orchestrator.run.gateway import GatewayError, begin_watch, read_way, watched
 from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
 from orchestrator.run.gateway_http import BINARY, CHUNK, STRANGER_SECONDS, USER, QuietHandler, SocketServer
 from orchestrator.run.host_code import packages
@@ -174,8 +174,8 @@ def main() -> int:
     try:
         process = watched(given)
         gateway = made(given)
-        road = read_road()
-        gateway.forward = Forward(road["ssh"], road["host"], gateway.socket)
+        way = read_way()
+        gateway.forward = Forward(way["ssh"], way["host"], gateway.socket)
         port = gateway.forward.open()
     except (GatewayError, ForwardError) as error:
         if gateway is not None:

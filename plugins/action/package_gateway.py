@@ -65,7 +65,7 @@ class ActionModule(StoreGateway):
         wanted.update(client=client, artefacts=[each.sha256 for each in found], watch=os.getppid())
         try:
             with Launch(wanted, "orchestrator.run.package_gateway") as launch:
-                return {"url": launch.told(self._road())["url"]}
+                return {"url": launch.told(self._way())["url"]}
         except (Unanswered, OSError) as error:
             # Releases of publishers are fetched by the host then; for the client's own it says that no way leads there.
             return {"msg": f"no way to the packages on this controller: {error}"}

@@ -50,7 +50,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         evidence: dict[str, Any] = {"step": "snapshot" if writing else "restore", "point": given["point"]}
         try:
             if not writing:
-                manifest, _ = done("read_manifest", given)
+                manifest = manifests().read_manifest(given)
                 # No outcome: reading alone brings no step to its end.
                 return {**result, "changed": False, "msg": message_of(given, manifest), "manifest": manifest}
             manifest, changed = self._written(given)
@@ -65,25 +65,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             Store.from_parameters(given["store"]).key(given["point"])
             return dict(given["manifest"]), True
         if not given["control"]:
-            return done("write_manifest", given)
+            manifest, changed = manifests().write_manifest(given)
+            return manifest, changed
         told = asked(given["control"], "/manifest", given)
         ended(given["control"])
         return told["manifest"], told["changed"]
 
 
-def done(what: str, given: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Read or write a manifest in this very process. Raises PointError."""
+def manifests() -> Any:
+    """Return what reads and writes manifests in this very process. Raises PointError."""
     try:
         # What speaks to a store takes a quarter of a second to begin, and a gateway has it already.
-        from orchestrator.run import manifests  # noqa: PLC0415
+        from orchestrator.run import manifests as here  # noqa: PLC0415
     except ImportError as error:
         raise PointError(f"Ansible's own Python lacks a part of upkeep ({error})") from None
-    try:
-        if what == "read_manifest":
-            return manifests.read_manifest(given), False
-        return manifests.write_manifest(given)
-    except manifests.ManifestError as error:
-        raise PointError(str(error)) from error
+    return here
 
 
 def refusal(reason: str, evidence: dict[str, Any]) -> dict[str, Any]:

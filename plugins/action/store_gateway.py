@@ -92,7 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         with Launch({**given, "watch": os.getppid()}) as launch:
             # While it opens the repository, the host is asked.
             self._lend(program, root)
-            told = launch.told(self._road())
+            told = launch.told(self._way())
         # The address holds the secret, and the password is one. Ansible keeps such a result from the screen, the log and every callback.
         return {
             "_ansible_no_log": True,
@@ -134,7 +134,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             said = str(done.get("stderr") or done.get("stdout") or "").strip().splitlines()
             raise Unanswered(f"the host has no restic and cannot use ours ({said[-1] if said else done.get('rc')})")
 
-    def _road(self) -> dict[str, Any]:
+    def _way(self) -> dict[str, Any]:
         """Return ssh's command line as Ansible writes it for this host, and the name of the host."""
         # Opens the connection that Ansible keeps, with whatever it needs for that. The forward rides on it.
         if self._low_level_execute_command(":").get("rc") != 0:
@@ -190,9 +190,9 @@ class Launch:
                 self._process.wait()
         self._process.stdout.close()
 
-    def told(self, road: dict[str, Any]) -> dict[str, Any]:
+    def told(self, way: dict[str, Any]) -> dict[str, Any]:
         """Say how the host is reached; return how the gateway is. Raises Unanswered with what it said of its failure."""
-        self._write(road)
+        self._write(way)
         output = self._process.stdout
         assert output is not None  # noqa: S101  # it is a pipe
         # It says one line when it is ready, or why it is not. Its end is not waited for: it outlives this task.

@@ -99,15 +99,14 @@ def _keep(root: str, base: str) -> None:
         for path, seen in tree.scan(uploads).items()
         if not (seen.kind == "file" and path.lower().endswith(COPIED_ONCE))
     }
-    for folder in ("", *_steps(UPLOADS)):
+    steps = _steps(UPLOADS)
+    for folder, onward in zip(("", *steps), steps):
         start, end = os.path.join(root, folder), os.path.join(base, folder)
-        os.makedirs(end, mode=0o700, exist_ok=True)
-        names = set(os.listdir(start)) - set(UPLOADS.split(os.sep)) if folder != UPLOADS else set()
-        tree.copy([os.path.join(start, name) for name in sorted(names)], end)
+        os.makedirs(os.path.join(base, onward), mode=0o700)
+        names = [name for name in sorted(os.listdir(start)) if os.path.join(folder, name) != onward]
+        tree.copy([os.path.join(start, name) for name in names], end)
     tree.put_in(root, base, sorted(inside), inside)
-    tree.restore_folders(
-        root, base, ["", *_steps(UPLOADS), *(path for path in inside if inside[path].kind == "folder")]
-    )
+    tree.restore_folders(root, base, ["", *steps, *(path for path in inside if inside[path].kind == "folder")])
 
 
 def _steps(path: str) -> list[str]:

@@ -12,18 +12,15 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from plugins.module_utils.own_way_back import BEGUN
 from tests.host.interrupted import Interrupted
-from tests.lab import Lab
 from tests.pipeline import OWN_WAY_BACK, processes_of_ours
-from tests.staged import Staged, staged, whole
+from tests.staged import Staged, whole
 
 pytestmark = pytest.mark.root
 
@@ -31,14 +28,6 @@ POINTS = int(os.environ.get("UPKEEP_KILLS", "40"))
 SEED = os.environ.get("UPKEEP_SEED", f"{datetime.now(tz=UTC):%Y-%m-%d}")
 # The module alone, with all that it started, or with the host's own way back; that way back alone; the connection.
 VICTIMS = ("module", "children", "everything", "way back", "connection")
-
-
-@pytest.fixture(scope="module")
-def ready(lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: set[str]) -> Iterator[Staged]:
-    """Stage once; each point begins from there."""
-    folder = tmp_path_factory.mktemp("killed")
-    with staged(lab, sockets, folder, as_template, lab_banner="1.1", lab_alpha="1.1") as ready:
-        yield ready
 
 
 def begin(host: Interrupted) -> subprocess.Popen[bytes]:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab
 from tests.pipeline import Site, struck
-from tests.staged import Staged, staged, whole
+from tests.staged import Staged, whole
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def ready(lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: set[str]) -> Iterator[Staged]:
-    """Stage once a good release; each test begins from there."""
-    folder = tmp_path_factory.mktemp("maintenance")
-    with staged(lab, sockets, folder, as_template, lab_banner="1.1", lab_alpha="1.1") as ready:
-        yield ready
 
 
 def is_as_before(ready: Staged) -> None:

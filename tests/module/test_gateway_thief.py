@@ -17,7 +17,7 @@ import zstandard
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import PASSWORD, Host, Store, credentials, direct, same, session, tree
 from tests.module.gateway_thief import locked, opened_key
-from tests.repository import blank, named, seal, sealed
+from tests.repository import blank, named, seal
 
 LATER = "20261123T020000Z-2a0c9a2b"
 LATEST = "20261124T020000Z-3b0c9a2b"
@@ -291,8 +291,8 @@ def test_a_false_index_is_refused(repository: Repository, tmp_path: Path, what: 
         body = seal(key, false_indexes(named(pack), len(pack))[what])
         assert host.send("index", body).status == 400
         # What is not compressed at all, or is said to be and is not.
-        assert host.send("index", sealed(key, b"\x02 not zstd")).status == 400
-        assert host.send("index", sealed(key, zstandard.compress(b"{}"))).status == 400
+        assert host.send("index", key.seal(b"\x02 not zstd")).status == 400
+        assert host.send("index", key.seal(zstandard.compress(b"{}"))).status == 400
     assert repository.store.names("index") == before
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.run.gateway_store import Shelf, StoreError
-from orchestrator.run.manifests import ManifestError, Manifests
+from orchestrator.run.manifests import Manifests
+from plugins.module_utils.points import PointError
 from plugins.module_utils.points import Store as Place
 from tests.front import Front, front
 from tests.module.conftest import Repository
@@ -85,7 +86,7 @@ def test_a_missing_bucket_is_not_made_without_the_lock_that_the_contract_promise
     ours.store = Place(store.endpoint, "upkeep-another", "us-east-1", "example/shop", DAYS)
     with pytest.raises(StoreError, match=advice):
         there.make_bucket()
-    with pytest.raises(ManifestError, match=advice):
+    with pytest.raises(PointError, match=advice):
         ours.make_bucket()
     assert not made.exists()
     ours.store = Place(store.endpoint, "upkeep-another", "us-east-1", "example/shop")

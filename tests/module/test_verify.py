@@ -132,7 +132,7 @@ def test_a_pack_with_a_good_name_and_a_false_content_is_damage_too(yard: Yard) -
 def test_the_key_of_a_fast_machine_is_opened_and_a_ruinous_one_is_not(yard: Yard) -> None:
     """restic 0.14 makes a key as dear as its machine does in half a second: at some speed ours were refused."""
     key = master(yard)
-    assert key_of(cheap_key_file(key, PASSWORD, cost=32768, block=8, lanes=12), PASSWORD) == key
+    assert key_of(cheap_key_file(key, PASSWORD, cost=32768, lanes=12), PASSWORD) == key
     ruinous = json.loads(cheap_key_file(key, PASSWORD)) | {"N": 1 << 24, "r": 64}
     with pytest.raises(Malformed, match="key derivation"):
         key_of(json.dumps(ruinous).encode(), PASSWORD)

@@ -9,7 +9,6 @@ import json
 import pytest
 
 from orchestrator.run.restic_objects import Key, Malformed, key_of
-from tests.repository import sealed
 
 PASSWORD = "seeded-password"
 
@@ -21,7 +20,7 @@ def key_file(cost: int, block: int, lanes: int, *, made: bool = True) -> bytes:
         derived = hashlib.scrypt(PASSWORD.encode(), salt=salt, n=cost, r=block, p=lanes, maxmem=1 << 29, dklen=64)
         text = base64.b64encode(b"k" * 32).decode(), base64.b64encode(b"m" * 16).decode()
         master = {"mac": {"k": text[1], "r": text[1]}, "encrypt": text[0]}
-        data = sealed(Key(derived[:32], derived[32:48], derived[48:]), json.dumps(master).encode())
+        data = Key(derived[:32], derived[32:48], derived[48:]).seal(json.dumps(master).encode())
     fields = {"created": "2026-11-22T02:00:00Z", "username": "x", "hostname": "x", "kdf": "scrypt"}
     fields |= {"salt": base64.b64encode(salt).decode(), "data": base64.b64encode(data).decode()}
     return json.dumps({**fields, "N": cost, "r": block, "p": lanes}).encode()
