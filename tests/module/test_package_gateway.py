@@ -20,6 +20,7 @@ from orchestrator.run.artefacts import Artefact
 from orchestrator.run.bucket import Bucket, Keys, opened
 from orchestrator.run.package_cache import PackageCache
 from orchestrator.run.package_gateway import PackageGateway
+from orchestrator.run.release_catalogue import ReleaseCatalogue
 from plugins.module_utils import package_source
 from plugins.module_utils.packages import Change, PackageError
 from tests.module.gateway_kit import BUCKET, Store, Way
@@ -142,17 +143,29 @@ class Host:
         change = Change("plugin", "forms", "forms/forms.php", "1.0", "2.0", address)
         return package_source.fetch(change, str(self.folder), self.url)
 
-    def status(self, path: str, credentials: str = "") -> int:
-        """Ask for a path by hand."""
+    @property
+    def credentials(self) -> str:
+        """Return what the host shows to be answered."""
+        known = self.url.removeprefix("http://").partition("@")[0]
+        return "Basic " + package_gateway.base64.b64encode(known.encode()).decode()
+
+    def status(self, path: str, credentials: str = "", body: bytes | None = None) -> int:
+        """Ask for a path by hand; with a body, by POST."""
+        return self.said(path, credentials, body)[0]
+
+    def said(self, path: str, credentials: str = "", body: bytes | None = None) -> tuple[int, bytes]:
+        """Return status and body of what is answered by hand."""
         base, _, rest = self.url.partition("@")
-        request = urllib.request.Request(f"http://{rest.rstrip('/')}{path}", headers={"Authorization": credentials})
+        request = urllib.request.Request(
+            f"http://{rest.rstrip('/')}{path}", body, headers={"Authorization": credentials}
+        )
         assert base
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                return int(answer.status)
+                return int(answer.status), answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                return error.code
+                return error.code, error.read()
 
 
 @pytest.fixture
@@ -162,7 +175,8 @@ def host(bucket: Bucket, store: Store, tmp_path: Path) -> Iterator[Host]:
     place = model.Store(store.endpoint, BUCKET, "us-east-1")
     reached = Bucket(place, Keys(store.access_key, store.secret_key))
     cache = PackageCache(tmp_path / "kept", "http://192.0.2.1:9", "http://192.0.2.1:9")
-    gateway = PackageGateway(reached, "acme", named, cache)
+    catalogue = ReleaseCatalogue(tmp_path / "kept", "http://192.0.2.1:9")
+    gateway = PackageGateway(reached, "acme", named, cache, catalogue)
     way = Way(gateway.socket)
     yield Host(gateway, way.port, tmp_path / "packages")
     way.close()
@@ -203,7 +217,7 @@ def test_a_package_that_has_gone_is_said(stored: Artefact, host: Host, store: St
 
 def test_a_host_gets_nothing_else(stored: Artefact, host: Host, bucket: Bucket) -> None:
     bucket.put("acme/shop/restic/config", b"secret")
-    ours = "Basic " + package_gateway.base64.b64encode(host.url.removeprefix("http://").split("@")[0].encode()).decode()
+    ours = host.credentials
     path = f"/artefact/{stored.sha256}"
 
     assert host.status(path, ours) == 200
@@ -247,3 +261,40 @@ def test_what_the_controller_refuses_the_host_does_not_fetch(
 
     with pytest.raises(PackageError, match=r"the controller has refused it: .* is not a sound archive"):
         host.fetch("https://downloads.wordpress.org/plugin/forms.2.0.zip")
+
+
+# ---- which releases there are -------------------------------------------------------------------------------------------
+
+QUESTION = json.dumps({"wordpress": "6.5.2", "installed": {"forms/forms.php": {"Name": "Forms"}}}).encode()
+
+
+def test_a_host_is_told_what_another_one_led_to(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def publisher(url: str, **given: object) -> bytes:
+        asked.append((url, given["agent"]))
+        return b'{"plugins": {"forms/forms.php": {"new_version": "2.0"}}, "no_update": []}'
+
+    monkeypatch.setattr("orchestrator.run.publisher.ask", publisher)
+    for _ in range(2):
+        status, body = host.said("/catalogue/plugins", host.credentials, QUESTION)
+        assert status == 200
+        assert json.loads(body)["records"] == {"forms/forms.php": {"new_version": "2.0"}}
+    assert asked == [("http://192.0.2.1:9/plugins/update-check/1.1/", "WordPress/6.5.2; Upkeep")]
+
+
+def test_a_host_asks_for_what_the_controller_cannot_say(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        package_gateway.packages, "refuse_address", lambda url: (_ for _ in ()).throw(PackageError("no way there"))
+    )
+    assert host.said("/catalogue/plugins", host.credentials, QUESTION) == (502, b"no way there")
+
+
+def test_strange_questions_are_not_answered(host: Host) -> None:
+    assert host.status("/catalogue/plugins", "", QUESTION) == 401
+    for path in ("/catalogue/", "/catalogue/users", "/catalogue/plugins/", "/wordpress.org/plugin/forms.2.0.zip"):
+        assert host.status(path, host.credentials, QUESTION) == 404, path
+    for body in (b"", b"{", b"[]", QUESTION.replace(b"forms/", b"../"), b" " * 1024 * 1025):
+        assert host.status("/catalogue/plugins", host.credentials, body) == 409
+    told = [host.said("/catalogue/plugins", host.credentials, b"{}")[1] for _ in range(package_gateway.MOST_QUESTIONS)]
+    assert told[-1] == b"so much is not asked in one run"
