@@ -58,6 +58,11 @@ class PackageCache:
         """Return where its bytes are."""
         return self._folder / f"{kept.sha256}.zip"
 
+    def known(self, path: str) -> Kept | None:
+        """Return the package of that path if it is here. Raises PackageError for a path of something else."""
+        self._change(path)
+        return self._known(self._note(path), path)
+
     def get(self, path: str) -> Kept:
         """Return the package of that path, fetched if it is not here. Whoever else wants it meanwhile waits for it.
 
@@ -89,10 +94,13 @@ class PackageCache:
 
     @contextmanager
     def _alone(self, path: str) -> Iterator[Path]:
-        name = name_of(f"{self._downloads}/{path}")
-        with (self._folder / f"{name}.lock").open("a") as lock:
+        note = self._note(path)
+        with note.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield self._folder / f"{name}.json"
+            yield note
+
+    def _note(self, path: str) -> Path:
+        return self._folder / f"{name_of(f'{self._downloads}/{path}')}.json"
 
     def _known(self, note: Path, path: str) -> Kept | None:
         try:

@@ -31,7 +31,8 @@ from orchestrator.run.gateway import GatewayError, begin_watch, read_way, watche
 from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
 from orchestrator.run.gateway_http import BINARY, CHUNK, STRANGER_SECONDS, USER, QuietHandler, SocketServer
 from orchestrator.run.host_code import packages
-from orchestrator.run.package_cache import PackageCache
+from orchestrator.run.package_cache import Kept, PackageCache
+from orchestrator.run.package_store import STORE, PackageStore
 from orchestrator.run.publisher import NotReached
 from orchestrator.run.release_catalogue import NotUnderstood, ReleaseCatalogue, read_question
 
@@ -59,9 +60,10 @@ class PackageGateway:
         artefacts: frozenset[str],
         cache: PackageCache | None,
         catalogue: ReleaseCatalogue | None = None,
+        store: PackageStore | None = None,
     ) -> None:
         self.bucket, self.client, self.artefacts = bucket, client, artefacts
-        self.cache, self.catalogue = cache, catalogue
+        self.cache, self.catalogue, self.store = cache, catalogue, store
         # A short path: that of a socket may have 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="upkeep-packages-"))
         self.secret = secrets.token_urlsafe(32)
@@ -101,6 +103,8 @@ class PackageGateway:
         self._server.close()
         if self.forward is not None:
             self.forward.close()
+        if self.store is not None:
+            self.store.close()
         self.bucket.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -181,13 +185,19 @@ class PackageHandler(QuietHandler):
             self._send(body, int(said.value["ContentLength"]), {"sha256": sha256})
 
     def _release(self, cache: PackageCache, path: str) -> None:
+        store = self.gateway.store
         try:
-            kept = cache.get(path)
+            kept = _from(cache, store, path)
+            body = cache.file(kept).open("rb")
         except OSError as error:
             # No room here, say.
             raise NotReached(str(error)) from None
-        with cache.file(kept).open("rb") as body:
-            self._send(body, kept.bytes, {"sha256": kept.sha256, "checked": kept.checked})
+        if store is not None:
+            # That goes on beside: the host is not kept waiting.
+            store.keep(kept)
+        origin = "store" if kept.source == STORE else "controller"
+        with body:
+            self._send(body, kept.bytes, {"sha256": kept.sha256, "checked": kept.checked, "origin": origin})
 
     def _send(self, body: IO[bytes], size: int, told: Mapping[str, Any]) -> None:
         self.send_response(200)
@@ -202,18 +212,36 @@ class PackageHandler(QuietHandler):
         self.gateway.last = time.monotonic()
 
 
+def _from(cache: PackageCache, store: PackageStore | None, path: str) -> Kept:
+    """Return a release: what lies here, in the client's store, or at WordPress.org. Raises NotReached and PackageError."""
+    kept = cache.known(path)
+    if kept is None and store is not None:
+        kept = store.recent(path)
+    try:
+        return kept or cache.get(path)
+    except NotReached:
+        # Withdrawn, or the way there is broken.
+        old = store.any(path) if store is not None else None
+        if old is None:
+            raise
+        return old
+
+
 def made(given: Mapping[str, Any]) -> PackageGateway:
     """Build a gateway from what was handed in. Raises GatewayError."""
     try:
         store, source = dict(given["store"]), dict(given["wordpress_org"])
-        cache = catalogue = None
+        cache = catalogue = kept = None
         if source:
             cache = PackageCache(Path(given["cache"]), source["downloads"], source["api"])
             cache.sweep()
             catalogue = ReleaseCatalogue(Path(given["cache"]), source["api"], float(given["catalogue_minutes"]))
         place = Store(store["endpoint"], store["bucket"], store["region"])
-        bucket = Bucket(place, Keys(given["access_key"], given["secret_key"]))
-        return PackageGateway(bucket, str(given["client"]), frozenset(given["artefacts"]), cache, catalogue)
+        client, keys = str(given["client"]), Keys(given["access_key"], given["secret_key"])
+        bucket = Bucket(place, keys)
+        if cache is not None and keys.access and keys.secret:
+            kept = PackageStore(bucket, client, Path(given["cache"]))
+        return PackageGateway(bucket, client, frozenset(given["artefacts"]), cache, catalogue, kept)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise GatewayError(f"the gateway for packages cannot begin: {error}") from None
 

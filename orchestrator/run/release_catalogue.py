@@ -87,7 +87,7 @@ def read_question(kind: str, body: bytes) -> Question:
     """Return what a host asks: `kind` is core, plugins or themes. Raises NotUnderstood."""
     try:
         given = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise NotUnderstood("that is no JSON") from None
     if not isinstance(given, dict):
         raise NotUnderstood("that is no question")
@@ -95,7 +95,7 @@ def read_question(kind: str, body: bytes) -> Question:
         terms = {name: given.get(name, "") for name in CORE}
         _refuse_unless(all(_fits(CORE[name], value) for name, value in terms.items()), "no such WordPress")
         return CoreQuestion(tuple(terms.items()))
-    wordpress, listed = given.get("wordpress"), given.get("installed")
+    wordpress, listed = given.get("wordpress", ""), given.get("installed", [])
     _refuse_unless(_fits(CORE["version"], wordpress), "no such version of WordPress")
     _refuse_unless(isinstance(listed, dict) and len(listed) <= MOST_INSTALLED, f"at most {MOST_INSTALLED} {kind}")
     installed = tuple(_installed(kind, name, listed[name]) for name in sorted(listed))
@@ -134,7 +134,7 @@ def _headers(kind: str, each: Installed) -> dict[str, str]:
 
 def records_of(question: ListQuestion, installed: Iterable[Installed], said: Any) -> dict[str, Any]:
     """Return what WordPress.org has said of each by its name, None where it knows no such thing. Raises NotReached."""
-    lists = [said.get(name) for name in (question.kind, "no_update")] if isinstance(said, dict) else []
+    lists: list[Any] = [said.get(name) for name in (question.kind, "no_update")] if isinstance(said, dict) else []
     # PHP writes an empty list for an empty mapping.
     if not lists or not all(isinstance(each, dict) or each == [] for each in lists):
         raise NotReached("WordPress.org answers something else than releases")

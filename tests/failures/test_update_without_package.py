@@ -41,6 +41,9 @@ def test_update_without_package(site: Site) -> None:
     assert (package["slug"], package["origin"]) == ("lab-beta", "controller")
     assert package["checked"].startswith("the publisher's checksums of ")
     assert [path.stem for path in kept.glob("*.zip")] == [package["sha256"]]
+    assert [path.name for path in (site.shop.store.parent / "artefacts" / "wordpress.org").rglob("*.zip")] == [
+        f"{package['sha256']}.zip"
+    ]
     assert {each["client"] for each in mirror.requests() if each["path"].endswith(".zip")} == {
         site.shop.lab.instance.mirror_address
     }

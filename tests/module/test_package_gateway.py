@@ -20,6 +20,7 @@ from orchestrator.run.artefacts import Artefact
 from orchestrator.run.bucket import Bucket, Keys, opened
 from orchestrator.run.package_cache import PackageCache
 from orchestrator.run.package_gateway import PackageGateway
+from orchestrator.run.package_store import PackageStore
 from orchestrator.run.release_catalogue import ReleaseCatalogue
 from plugins.module_utils import package_source
 from plugins.module_utils.packages import Change, PackageError
@@ -298,3 +299,92 @@ def test_strange_questions_are_not_answered(host: Host) -> None:
         assert host.status("/catalogue/plugins", host.credentials, body) == 409
     told = [host.said("/catalogue/plugins", host.credentials, b"{}")[1] for _ in range(package_gateway.MOST_QUESTIONS)]
     assert told[-1] == b"so much is not asked in one run"
+
+
+# ---- releases of WordPress.org in the client's store --------------------------------------------------------------------
+
+FORMS = "https://downloads.wordpress.org/plugin/forms.2.0.zip"
+
+
+class Rooms:
+    """Controllers of one fleet, each with a folder of its own, and a WordPress.org that has a package or not."""
+
+    def __init__(self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.store, self.folder, self.downloads, self.away = store, folder, 0, False
+        monkeypatch.setattr(package_gateway.packages, "download", self._download)
+        monkeypatch.setattr(PackageCache, "_check", lambda *_: "the publisher's checksums")
+        monkeypatch.setattr(package_source, "download", lambda *_: pytest.fail("the host asks by itself"))
+
+    def _download(self, change: Change, folder: str, **_: object) -> Change:
+        self.downloads += 1
+        if self.away:
+            raise PackageError("it was withdrawn")
+        path = Path(folder) / "fetched.zip"
+        path.write_bytes(package(self.folder).read_bytes())
+        return replace(change, zip=str(path), sha256=read(path).sha256, bytes=path.stat().st_size)
+
+    def fetch(self, controller: str, client: str = "acme") -> package_source.Fetched:
+        """Let a host of a client fetch a release through a controller, in one run."""
+        reached = Bucket(
+            model.Store(self.store.endpoint, BUCKET, "us-east-1"), Keys(self.store.access_key, self.store.secret_key)
+        )
+        cache = PackageCache(self.folder / controller, "http://192.0.2.1:9", "http://192.0.2.1:9")
+        gateway = PackageGateway(
+            reached, client, frozenset(), cache, None, PackageStore(reached, client, self.folder / controller)
+        )
+        way = Way(gateway.socket)
+        try:
+            return Host(gateway, way.port, self.folder / "host").fetch(FORMS)
+        finally:
+            way.close()
+            gateway.end()
+
+
+@pytest.fixture
+def rooms(store: Store, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rooms:
+    assert bucket.ask("head_bucket").ok
+    return Rooms(store, tmp_path, monkeypatch)
+
+
+def test_a_release_is_fetched_by_one_controller_and_had_by_all(rooms: Rooms, tmp_path: Path) -> None:
+    sha256 = read(package(tmp_path)).sha256
+    first = rooms.fetch("one")
+    assert (first.origin, first.checked) == ("controller", "the publisher's checksums")
+    assert lying(rooms.store) == [f"artefacts/wordpress.org/plugin/forms.2.0/{sha256}.zip"]
+
+    second = rooms.fetch("two")
+    assert (second.origin, second.change.sha256) == ("store", sha256)
+    assert second.checked.startswith("its SHA-256, in the client's store since ")
+    assert (rooms.downloads, rooms.fetch("one").origin) == (1, "controller")
+
+    # What lies in a client's store counts for no other client, wherever the bytes are.
+    assert rooms.fetch("two", "beta").origin == "controller"
+    assert rooms.downloads == 2
+
+
+def test_a_release_that_was_withdrawn_is_given_from_the_store_however_old(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms.fetch("one")
+    rooms.away = True
+    monkeypatch.setattr("orchestrator.run.package_store.KEEP_SECONDS", -60.0)
+
+    assert rooms.fetch("two").origin == "store"
+    # It was asked for first, and once.
+    assert rooms.downloads == 2
+
+
+def test_bytes_in_the_store_that_are_others_are_not_given(rooms: Rooms) -> None:
+    rooms.fetch("one")
+    (path,) = (rooms.store.folder / BUCKET).rglob("*.zip")
+    path.write_bytes(b"somebody else's")
+
+    assert rooms.fetch("two").origin == "controller"
+    assert rooms.downloads == 2
+
+
+def test_what_is_too_old_goes_when_something_new_comes(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.run.package_store.STORED_DAYS", -1)
+    rooms.fetch("one")
+
+    assert lying(rooms.store) == []
