@@ -11,9 +11,11 @@ import hashlib
 import re
 import tempfile
 import threading
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from orchestrator.errors import Refused
 from orchestrator.run.artefacts import send
@@ -24,17 +26,42 @@ from orchestrator.run.package_cache import KEEP_SECONDS, Kept
 STORED_DAYS = 180
 # So long the end of a run's gateway waits for what is still on its way to the store.
 LAST_SECONDS = 300.0
-PACKAGE = re.compile(r"(?P<sha256>[0-9a-f]{64})\.zip")
+PACKAGE = re.compile(r"(?P<path>.+)/(?P<sha256>[0-9a-f]{64})\.zip")
 # What Kept calls the source of such a package.
 STORE = "store"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A release in a client's store, by its path at WordPress.org, and since when it lies there by the store's clock."""
+
+    path: str
+    sha256: str
+    bytes: int
+    since: datetime
+
+    def json(self) -> dict[str, Any]:
+        """Return all fields."""
+        return {**asdict(self), "since": self.since.isoformat(timespec="seconds")}
+
+
+def stored(bucket: Bucket, client: str, path: str = "") -> list[Stored]:
+    """Return the releases of WordPress.org in a client's store, oldest first; with a path, only that one. Raises Refused."""
+    prefix = _prefix(client)
+    below = prefix + (path.removesuffix(".zip") + "/" if path else "")
+    found = [
+        Stored(f"{named['path']}.zip", named["sha256"], int(entry["Size"]), entry["LastModified"])
+        for entry in bucket.entries_below(below)
+        if (named := PACKAGE.fullmatch(str(entry["Key"]).removeprefix(prefix)))
+    ]
+    return sorted(found, key=lambda each: (each.since, each.path, each.sha256))
 
 
 class PackageStore:
     """The releases that lie in the client's store. `folder` is that of the controller in which packages lie by their SHA-256."""
 
     def __init__(self, bucket: Bucket, client: str, folder: Path) -> None:
-        self._bucket, self._folder = bucket, folder
-        self._prefix = f"{client}/artefacts/wordpress.org/"
+        self._bucket, self._client, self._folder = bucket, client, folder
         # A store that fails is asked once in a run: nobody waits for it twice.
         self._failed = False
         self._wanted: SimpleQueue[Kept | None] = SimpleQueue()
@@ -65,26 +92,19 @@ class PackageStore:
             self._wanted.put(None)
             self._thread.join(LAST_SECONDS)
 
-    def _key(self, path: str, sha256: str) -> str:
-        return f"{self._prefix}{path.removesuffix('.zip')}/{sha256}.zip"
-
     def _found(self, path: str, seconds: float | None) -> Kept | None:
         """Return the package that was put in last, its bytes here and held against its SHA-256."""
         if self._failed:
             return None
         try:
-            below = self._key(path, "").removesuffix(".zip")
-            entries = [
-                (entry["LastModified"], found["sha256"], int(entry["Size"]))
-                for entry in self._bucket.entries_below(below)
-                if (found := PACKAGE.fullmatch(str(entry["Key"]).removeprefix(below)))
-            ]
-            if not entries:
+            found = stored(self._bucket, self._client, path)
+            if not found:
                 return None
-            when, sha256, size = max(entries)
-            if seconds is not None and self._bucket.clock() - when > timedelta(seconds=seconds):
+            last = found[-1]
+            if seconds is not None and self._bucket.clock() - last.since > timedelta(seconds=seconds):
                 return None
-            kept = Kept(STORE, path, sha256, size, f"its SHA-256, in the client's store since {_day(when)}")
+            since = last.since.date().isoformat()
+            kept = Kept(STORE, path, last.sha256, last.bytes, f"its SHA-256, in the client's store since {since}")
             return kept if self._fetched(kept) else None
         except (Refused, OSError):
             self._failed = True
@@ -98,7 +118,7 @@ class PackageStore:
                     return True
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             coming = Path(folder) / "package.zip"
-            if self._bucket.fetch(self._key(kept.path, kept.sha256), coming) != kept.sha256:
+            if self._bucket.fetch(_key(self._client, kept.path, kept.sha256), coming) != kept.sha256:
                 return False
             coming.replace(place)
         return True
@@ -115,7 +135,7 @@ class PackageStore:
             self._sweep()
 
     def _put(self, kept: Kept) -> bool:
-        key = self._key(kept.path, kept.sha256)
+        key = _key(self._client, kept.path, kept.sha256)
         if self._bucket.ask("head_object", Key=key).ok:
             return False
         send(self._bucket, key, self._folder / f"{kept.sha256}.zip", kept.sha256, kept.bytes)
@@ -125,12 +145,16 @@ class PackageStore:
         """Remove what is too old, by the store's own clock. What it locks stays as an old version until the lock ends."""
         try:
             oldest = self._bucket.clock() - timedelta(days=STORED_DAYS)
-            for entry in list(self._bucket.entries_below(self._prefix)):
-                if entry["LastModified"] < oldest:
-                    self._bucket.ask("delete_object", Key=entry["Key"])
+            for each in stored(self._bucket, self._client):
+                if each.since < oldest:
+                    self._bucket.ask("delete_object", Key=_key(self._client, each.path, each.sha256))
         except Refused:
             return
 
 
-def _day(when: datetime) -> str:
-    return when.date().isoformat()
+def _prefix(client: str) -> str:
+    return f"{client}/artefacts/wordpress.org/"
+
+
+def _key(client: str, path: str, sha256: str) -> str:
+    return f"{_prefix(client)}{path.removesuffix('.zip')}/{sha256}.zip"

@@ -32,7 +32,7 @@ VERSION = r"[0-9][0-9A-Za-z.+_-]{0,39}"
 # What WordPress.org chooses the releases of WordPress by. How many users and pages a site has is none of it.
 CORE = {
     "version": re.compile(VERSION),
-    "php": re.compile(VERSION),
+    "php": re.compile(r"[0-9][0-9A-Za-z.+~_-]{0,60}"),
     "locale": re.compile(r"[A-Za-z]{2,3}(?:_[A-Za-z0-9]{1,20}){0,3}"),
     "mysql": re.compile(r"[0-9A-Za-z.+~:_ ()/-]{1,100}"),
     "local_package": re.compile(r"[A-Za-z0-9_-]{0,20}"),
@@ -163,7 +163,8 @@ class ReleaseCatalogue:
     def __init__(self, folder: Path, api: str, minutes: float = KEPT_MINUTES) -> None:
         self._folder, self._api, self._seconds = folder, api.rstrip("/"), minutes * 60.0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._away = Away(folder, self._api)
+        # Not that of packages: a mirror of your own may have those alone.
+        self._away = Away(folder, f"{self._api} for questions")
 
     def answer(self, question: Question) -> dict[str, Any]:
         """Return what WordPress.org says: `offers`, or `records` by name; `since` is the day and time of the oldest of it.

@@ -20,7 +20,7 @@ from orchestrator.run.artefacts import Artefact
 from orchestrator.run.bucket import Bucket, Keys, opened
 from orchestrator.run.package_cache import PackageCache
 from orchestrator.run.package_gateway import PackageGateway
-from orchestrator.run.package_store import PackageStore
+from orchestrator.run.package_store import PackageStore, stored
 from orchestrator.run.release_catalogue import ReleaseCatalogue
 from plugins.module_utils import package_source
 from plugins.module_utils.packages import Change, PackageError
@@ -186,47 +186,47 @@ def host(bucket: Bucket, store: Store, tmp_path: Path) -> Iterator[Host]:
 
 
 @pytest.fixture
-def stored(bucket: Bucket, tmp_path: Path) -> Artefact:
+def added(bucket: Bucket, tmp_path: Path) -> Artefact:
     """Put a package into the client's store."""
     path = package(tmp_path)
     artefacts.add(bucket, "acme", path, read(path))
     return read(path)
 
 
-def test_a_host_gets_the_package_that_it_has_chosen(stored: Artefact, host: Host, tmp_path: Path) -> None:
-    fetched = host.fetch(f"artefact:{stored.sha256}")
+def test_a_host_gets_the_package_that_it_has_chosen(added: Artefact, host: Host, tmp_path: Path) -> None:
+    fetched = host.fetch(f"artefact:{added.sha256}")
 
     assert Path(fetched.change.zip).read_bytes() == package(tmp_path).read_bytes()
     assert fetched.evidence() == {
-        "kind": "plugin", "slug": "forms", "to": "2.0", "sha256": stored.sha256, "origin": "catalogue", "checked": "its SHA-256",
+        "kind": "plugin", "slug": "forms", "to": "2.0", "sha256": added.sha256, "origin": "catalogue", "checked": "its SHA-256",
     }  # fmt: skip
 
 
-def test_bytes_that_somebody_has_changed_in_the_store_are_refused(stored: Artefact, host: Host, store: Store) -> None:
-    (store.folder / BUCKET / "acme" / "artefacts" / f"{stored.sha256}.zip").write_bytes(b"somebody else's")
+def test_bytes_that_somebody_has_changed_in_the_store_are_refused(added: Artefact, host: Host, store: Store) -> None:
+    (store.folder / BUCKET / "acme" / "artefacts" / f"{added.sha256}.zip").write_bytes(b"somebody else's")
 
     with pytest.raises(PackageError, match="is not the one that was put into the client's store"):
-        host.fetch(f"artefact:{stored.sha256}")
+        host.fetch(f"artefact:{added.sha256}")
 
 
-def test_a_package_that_has_gone_is_said(stored: Artefact, host: Host, store: Store) -> None:
-    (store.folder / BUCKET / "acme" / "artefacts" / f"{stored.sha256}.zip").unlink()
+def test_a_package_that_has_gone_is_said(added: Artefact, host: Host, store: Store) -> None:
+    (store.folder / BUCKET / "acme" / "artefacts" / f"{added.sha256}.zip").unlink()
 
     with pytest.raises(PackageError, match="names this package and does not give it"):
-        host.fetch(f"artefact:{stored.sha256}")
+        host.fetch(f"artefact:{added.sha256}")
 
 
-def test_a_host_gets_nothing_else(stored: Artefact, host: Host, bucket: Bucket) -> None:
+def test_a_host_gets_nothing_else(added: Artefact, host: Host, bucket: Bucket) -> None:
     bucket.put("acme/shop/restic/config", b"secret")
     ours = host.credentials
-    path = f"/artefact/{stored.sha256}"
+    path = f"/artefact/{added.sha256}"
 
     assert host.status(path, ours) == 200
     for stranger in ("", "Basic ", "Bearer x", ours[:-4] + "AAAA"):
         assert host.status(path, stranger) == 401
     for other in (
         "/", "/artefact/", f"/artefact/{'0' * 64}", f"{path}/", "/artefact/../../shop/restic/config", "/shop/restic/config",
-        f"/artefact/{stored.sha256.upper()}", "//artefact", "/wordpress.org",
+        f"/artefact/{added.sha256.upper()}", "//artefact", "/wordpress.org",
     ):  # fmt: skip
         assert host.status(other, ours) == 404, other
     for other in ("/wordpress.org/", "/wordpress.org/http://192.0.2.1/x.zip", "/wordpress.org/plugin/../x.zip"):
@@ -346,11 +346,12 @@ def rooms(store: Store, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.Monk
     return Rooms(store, tmp_path, monkeypatch)
 
 
-def test_a_release_is_fetched_by_one_controller_and_had_by_all(rooms: Rooms, tmp_path: Path) -> None:
+def test_a_release_is_fetched_by_one_controller_and_had_by_all(rooms: Rooms, bucket: Bucket, tmp_path: Path) -> None:
     sha256 = read(package(tmp_path)).sha256
     first = rooms.fetch("one")
     assert (first.origin, first.checked) == ("controller", "the publisher's checksums")
     assert lying(rooms.store) == [f"artefacts/wordpress.org/plugin/forms.2.0/{sha256}.zip"]
+    assert [(each.path, each.sha256) for each in stored(bucket, "acme")] == [("plugin/forms.2.0.zip", sha256)]
 
     second = rooms.fetch("two")
     assert (second.origin, second.change.sha256) == ("store", sha256)
