@@ -16,7 +16,7 @@ from orchestrator.cli_run import Client, Settings, read_client, say
 from orchestrator.errors import Refused
 from orchestrator.ledger.ledger import peek
 from orchestrator.results import Answer
-from orchestrator.run import artefacts
+from orchestrator.run import artefacts, package_store
 from orchestrator.run.artefacts import Artefact
 from orchestrator.run.bucket import Bucket, opened
 from orchestrator.screen import safe, show_rows
@@ -104,21 +104,24 @@ def add_commands(app: typer.Typer, settings_of: Make) -> None:
         content: Content = None,
         as_json: Json = False,
     ) -> None:
-        """List the packages that a client's store has.
+        """List the packages that a client's store has, and how much of WordPress.org's lies there; with `--json`, each of it.
 
         Example: `upkeep artefact list acme --json`
         """
         settings = settings_of(inventories, ledger, as_json, vault, content)
         with _store(settings, read_client(settings, client)) as bucket:
             found = [each.json() for each in artefacts.read_index(bucket, client)]
-        title = f"Packages in the store of {client}"
-        say(
-            settings,
-            {"exit_code": 0, "client": client, "artefacts": found},
-            lambda: show_rows(
-                settings.console, title, [{**each, "sha256": each["sha256"][:12]} for each in found], COLUMNS
-            ),
-        )
+            public = package_store.stored(bucket, client)
+
+        def show() -> None:
+            rows = [{**each, "sha256": each["sha256"][:12]} for each in found]
+            show_rows(settings.console, f"Packages in the store of {client}", rows, COLUMNS)
+            if public:
+                size = sum(each.bytes for each in public)
+                settings.console.print(f"And {len(public)} releases of WordPress.org ({size} bytes).", markup=False)
+
+        listed = [each.json() for each in public]
+        say(settings, {"exit_code": 0, "client": client, "artefacts": found, "wordpress_org": listed}, show)
 
     @artefact.command("remove")
     def remove(

@@ -101,7 +101,7 @@ def add(bucket: Bucket, client: str, file: Path, artefact: Artefact, *, replace:
     known = next((each for each in index if each.sha256 == artefact.sha256 and each.release == artefact.release), None)
     if known is not None and bucket.ask("head_object", Key=package_key(client, artefact.sha256)).ok:
         return "was so"
-    _send(bucket, package_key(client, artefact.sha256), file, artefact)
+    send(bucket, package_key(client, artefact.sha256), file, artefact.sha256, artefact.bytes)
     rest = [each for each in index if each.release != artefact.release]
     _write_index(bucket, client, [*rest, artefact])
     return "replaced" if other is not None else "added"
@@ -121,14 +121,14 @@ def remove(bucket: Bucket, client: str, slug: str, version: str) -> tuple[Artefa
     return gone
 
 
-def _send(bucket: Bucket, key: str, file: Path, artefact: Artefact) -> None:
-    """Store the bytes, and see that it was those that were looked at: the file could be changed meanwhile."""
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+def send(bucket: Bucket, key: str, file: Path, sha256: str, size: int) -> None:
+    """Store the bytes, and see that it was those that were looked at: the file could be changed meanwhile. Raises Refused."""
+    md5, digest = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with file.open("rb") as body:
         while block := body.read(1024 * 1024):
             md5.update(block)
-            sha256.update(block)
-        if sha256.hexdigest() != artefact.sha256:
+            digest.update(block)
+        if digest.hexdigest() != sha256:
             raise Refused(f"{file} was changed while it was read; nothing was stored.", "type it again")
         body.seek(0)
         said = bucket.ask(
@@ -139,7 +139,7 @@ def _send(bucket: Bucket, key: str, file: Path, artefact: Artefact) -> None:
             ContentType="application/zip",
         )
     there = bucket.ask("head_object", Key=key)
-    if not said.ok or not there.ok or int(there.value.get("ContentLength", -1)) != artefact.bytes:
+    if not said.ok or not there.ok or int(there.value.get("ContentLength", -1)) != size:
         raise Refused(
             f"the store {bucket.store.endpoint} did not take {key}: {said.words}; no site is offered it.",
             f"upkeep store {'init' if said.code == 'NoSuchBucket' else 'check'} {key.partition('/')[0]}",

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.contract.model import Store
@@ -148,6 +149,23 @@ class Bucket:
         except (BotoCoreError, OSError) as error:
             raise self._away(error) from None
         return whole
+
+    def fetch(self, key: str, place: Path) -> str:
+        """Write an object into a file and return its SHA-256, empty when it is not there. Raises Refused."""
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+        said = self.ask("get_object", Key=key)
+        if not said.ok:
+            return ""
+        digest = hashlib.sha256()
+        try:
+            with said.value["Body"] as body, place.open("wb") as file:
+                while block := body.read(1024 * 1024):
+                    digest.update(block)
+                    file.write(block)
+        except BotoCoreError as error:
+            raise self._away(error) from None
+        return digest.hexdigest()
 
     def keys_below(self, prefix: str) -> Iterator[str]:
         """Return the names of all objects below a prefix."""

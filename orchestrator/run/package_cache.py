@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import http.client
+import http
 import json
 import re
 import shutil
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,22 +22,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from orchestrator.run import publisher
 from orchestrator.run.host_code import packages
+from orchestrator.run.publisher import Away, NotReached, name_of, write
 
 # A release is asked for again after so long: a publisher may have had to replace it.
 KEEP_SECONDS = 7 * 86400.0
-# So long a publisher who could not be reached is not tried again.
-NOT_AGAIN_SECONDS = 600.0
 LARGEST_ANSWER = 64 * 1024 * 1024
-SECONDS = 60.0
 _VERSION = r"(?P<version>[0-9][0-9A-Za-z_+-]*(?:\.[0-9A-Za-z_+-]+)*)"
 CORE = re.compile(rf"release/(?:(?P<locale>[A-Za-z]{{2,3}}(?:_[A-Za-z0-9]+)*)/)?wordpress-{_VERSION}\.zip")
 OTHERS = re.compile(rf"(?P<kind>plugin|theme)/(?P<slug>[A-Za-z0-9][A-Za-z0-9_-]*)\.{_VERSION}\.zip")
 NO_CHECKSUMS = "the archive alone: the publisher gives no checksums"
-
-
-class NotReached(Exception):
-    """WordPress.org does not give it to us; the host may ask there itself."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +51,17 @@ class PackageCache:
 
     def __init__(self, folder: Path, downloads: str, api: str) -> None:
         self._folder, self._downloads, self._api = folder, downloads.rstrip("/"), api.rstrip("/")
-        self._away = folder / f"{_name(self._downloads)}.away"
+        self._away = Away(folder, self._downloads)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def file(self, kept: Kept) -> Path:
         """Return where its bytes are."""
         return self._folder / f"{kept.sha256}.zip"
+
+    def known(self, path: str) -> Kept | None:
+        """Return the package of that path if it is here. Raises PackageError for a path of something else."""
+        self._change(path)
+        return self._known(self._note(path), path)
 
     def get(self, path: str) -> Kept:
         """Return the package of that path, fetched if it is not here. Whoever else wants it meanwhile waits for it.
@@ -75,7 +73,7 @@ class PackageCache:
             kept = self._known(note, path)
             if kept is None:
                 kept = self._fetched(change, path)
-                _write(note, json.dumps(asdict(kept)))
+                write(note, json.dumps(asdict(kept)))
             return kept
 
     def sweep(self) -> None:
@@ -96,10 +94,13 @@ class PackageCache:
 
     @contextmanager
     def _alone(self, path: str) -> Iterator[Path]:
-        name = _name(f"{self._downloads}/{path}")
-        with (self._folder / f"{name}.lock").open("a") as lock:
+        note = self._note(path)
+        with note.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield self._folder / f"{name}.json"
+            yield note
+
+    def _note(self, path: str) -> Path:
+        return self._folder / f"{name_of(f'{self._downloads}/{path}')}.json"
 
     def _known(self, note: Path, path: str) -> Kept | None:
         try:
@@ -115,23 +116,17 @@ class PackageCache:
     def _fetched(self, change: packages.Change, path: str) -> Kept:
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             try:
-                self._refuse_again()
+                self._away.refuse()
                 got = packages.download(change, folder, only_from=urlsplit(self._downloads).hostname or "")
             except packages.Unanswered as error:
                 raise NotReached(str(error)) from None
             except packages.PackageError as error:
-                # A way that leads nowhere is waited for once, and not for each package of each host.
-                self._away.write_text(str(error), encoding="utf-8")
+                self._away.remember(str(error))
                 raise NotReached(str(error)) from None
             packages.sound(got)
             kept = Kept(self._downloads, path, got.sha256, got.bytes, self._check(got, path))
             Path(got.zip).replace(self.file(kept))
         return kept
-
-    def _refuse_again(self) -> None:
-        with suppress(FileNotFoundError):
-            if time.time() - self._away.stat().st_mtime < NOT_AGAIN_SECONDS:
-                raise NotReached(self._away.read_text(encoding="utf-8"))
 
     def _check(self, change: packages.Change, path: str) -> str:
         """Hold a package against the publisher's own checksums, where there are some. Raises PackageError."""
@@ -159,20 +154,12 @@ class PackageCache:
     def _asked(self, url: str) -> Mapping[str, Any]:
         """Return what the publisher answers; nothing where he has nothing. Raises PackageError when he does not answer."""
         try:
-            packages.refuse_address(url)
-            opener = urllib.request.build_opener(packages.CarefulRedirects(urlsplit(url).hostname or ""))
-            request = urllib.request.Request(url, headers={"User-Agent": "Upkeep"})  # noqa: S310 - refused above
-            with opener.open(request, timeout=SECONDS) as answer:
-                body = answer.read(LARGEST_ANSWER + 1)
-            if len(body) > LARGEST_ANSWER:
-                raise packages.PackageError("the publisher's checksums cannot be asked: too long an answer")
-            return _mapping(json.loads(body))
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code == http.HTTPStatus.NOT_FOUND:
-                    return {}
-                raise packages.PackageError(f"the publisher's checksums cannot be asked: {error}") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            return _mapping(json.loads(publisher.ask(url, largest=LARGEST_ANSWER)))
+        except publisher.NoAnswer as error:
+            if error.status == http.HTTPStatus.NOT_FOUND:
+                return {}
+            raise packages.PackageError(f"the publisher's checksums cannot be asked: {error}") from None
+        except ValueError as error:
             raise packages.PackageError(f"the publisher's checksums cannot be asked: {error}") from None
 
 
@@ -209,15 +196,5 @@ def _agrees(content: bytes, sums: Mapping[str, Any]) -> bool:
     return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() in allowed
 
 
-def _name(address: str) -> str:
-    return hashlib.sha256(address.encode()).hexdigest()[:32]
-
-
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_suffix(".part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

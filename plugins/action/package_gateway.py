@@ -27,6 +27,7 @@ OPTIONS = {
     "secret_key": {"type": "str", "default": "", "no_log": True},
     "wordpress_org": {"type": "dict", "default": {}},
     "cache": {"type": "path", "default": ""},
+    "catalogue_minutes": {"type": "int", "default": 60},
 }
 SOURCE = {"downloads", "api"}
 ADDRESS = re.compile(r"https?://[^/@\s]+(?:/\S*)?")
@@ -61,7 +62,8 @@ class ActionModule(StoreGateway):
         return {**told, "_ansible_no_log": bool(told["url"])}
 
     def _opened(self, client: str, given: dict[str, Any], found: tuple[Artefact, ...]) -> dict[str, Any]:
-        wanted = {name: given[name] for name in ("store", "access_key", "secret_key", "wordpress_org", "cache")}
+        handed = ("store", "access_key", "secret_key", "wordpress_org", "cache", "catalogue_minutes")
+        wanted = {name: given[name] for name in handed}
         wanted.update(client=client, artefacts=[each.sha256 for each in found], watch=os.getppid())
         try:
             with Launch(wanted, "orchestrator.run.package_gateway") as launch:

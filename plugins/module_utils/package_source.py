@@ -32,7 +32,7 @@ NOT_REACHED = 502
 
 @dataclass(frozen=True)
 class Fetched:
-    """A package that is here, and where it came from: catalogue, controller or publisher."""
+    """A package that is here, and where it came from: catalogue (the client's own), controller, store or publisher."""
 
     change: Change
     origin: str
@@ -114,7 +114,8 @@ def _from_controller(change: Change, folder: str, gateway: str, path: str) -> Fe
         told = {}
     if fetched.sha256 != told.get("sha256"):
         raise PackageError(f"the package of {change.named()} was changed on its way from the controller")
-    return Fetched(fetched, "controller", str(told.get("checked", ""))[:200])
+    origin = "store" if told.get("origin") == "store" else "controller"
+    return Fetched(fetched, origin, str(told.get("checked", ""))[:200])
 
 
 def _asked(change: Change, folder: str, gateway: str, path: str) -> tuple[Change, str]:

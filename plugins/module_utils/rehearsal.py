@@ -152,7 +152,7 @@ def probe_served(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[st
 def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database) -> dict[str, Any]:
     """Find out what is on offer, try it, and store what production may get. Returns the evidence."""
     site, staging = rehearsal.site, rehearsal.staging
-    answer = offers(staging)
+    answer = offers(staging, rehearsal.gateway)
     on_offer = answer["offers"]
     if rehearsal.artefacts:
         observed = wordpress.versions(staging.root, staging.database, rehearsal.configuration.prefix)
@@ -207,6 +207,7 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database)
         "looked_at": fetched.looked_at,
         "packages": fetched.packages,
         "asked": sorted({*answer["asked"], *fetched.asked}),
+        "catalogue": answer["catalogue"],
     }
 
 
@@ -286,11 +287,17 @@ def _fetch(rehearsal: Rehearsal, run: str, changes: list[Change], terms: Terms) 
     return done
 
 
-def offers(staging: Staging) -> dict[str, Any]:
-    """Ask, as WordPress does, which releases there are. Raises Stop when nobody answered: that is not "up to date"."""
-    answer = staging.place().php("offers", {"may_ask": list(wordpress.ASKED_FOR_RELEASES)})
+def offers(staging: Staging, gateway: str = "") -> dict[str, Any]:
+    """Ask, as WordPress does, which releases there are: the controller's catalogue through its gateway, else WordPress.org.
+
+    Raises Stop when nobody answered: that is not "up to date".
+    """
+    wanted = {"may_ask": list(wordpress.ASKED_FOR_RELEASES), "catalogue": gateway}
+    answer = staging.place().php("offers", wanted)
+    answer["catalogue"] = list(dict(answer.get("catalogue") or {}).values())
     if answer["unanswered"]:
         said = [f"{address}: {text}" for address, text in dict(answer.get("answered", {})).items()]
+        said += sorted({each["note"] for each in answer["catalogue"] if each.get("note")})
         told = "; ".join(said)[:500] or "no request was made"
         raise Stop(
             "refused",

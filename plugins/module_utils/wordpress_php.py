@@ -76,9 +76,45 @@ if ($upkeep_command === 'configuration') {
 }
 
 $wp_filter = [];
-function upkeep_hook($hook, $function, $arguments = 1) {
+function upkeep_hook($hook, $function, $arguments = 1, $priority = 1) {
     global $wp_filter;
-    $wp_filter[$hook][1][] = ['function' => $function, 'accepted_args' => $arguments];
+    $wp_filter[$hook][$priority][] = ['function' => $function, 'accepted_args' => $arguments];
+}
+// Ask the catalogue of the controller what WordPress would ask WordPress.org; null where there is no answer. By curl alone: what
+// goes through WordPress is seen by plugins, and may be sent to a proxy. Versions of plugins and themes are not told.
+function upkeep_catalogue($gateway, $kind, $url, $body) {
+    global $upkeep_answer;
+    $origin = &$upkeep_answer['catalogue'][$kind];
+    $origin = ['kind' => $kind, 'origin' => 'publisher'];
+    if ($gateway === '') { return null; }
+    if (!function_exists('curl_exec')) { $origin['note'] = 'PHP has no curl'; return null; }
+    $pick = fn($from, ...$names) => array_map('strval', array_intersect_key((array) $from, array_flip($names)));
+    $listed = (array) (json_decode((string) ($body[$kind] ?? ''), true)[$kind] ?? []);
+    if ($kind === 'core') {
+        parse_str((string) parse_url($url, PHP_URL_QUERY), $query);
+        $question = $pick($query, 'version', 'php', 'locale', 'mysql', 'local_package', 'channel');
+    } else {
+        require ABSPATH . WPINC . '/version.php';
+        $headers = ['Name', 'PluginURI', 'Author', 'AuthorURI', 'Author URI', 'TextDomain', 'UpdateURI', 'Template'];
+        $question = ['wordpress' => $wp_version, 'installed' => (object) array_map(fn($each) => (object) $pick($each, ...$headers), $listed)];
+    }
+    $curl = curl_init($gateway . 'catalogue/' . $kind);
+    curl_setopt_array($curl, [CURLOPT_POSTFIELDS => json_encode($question), CURLOPT_RETURNTRANSFER => true, CURLOPT_PROXY => '',
+        CURLOPT_HTTPHEADER => ['Content-Type: application/json', 'Expect:'], CURLOPT_CONNECTTIMEOUT => 5, CURLOPT_TIMEOUT => 90]);
+    $said = curl_exec($curl);
+    $told = json_decode((string) $said, true);
+    if (curl_getinfo($curl, CURLINFO_RESPONSE_CODE) !== 200 || !is_array($told)) {
+        $origin['note'] = 'not by the controller: ' . substr(is_string($said) && $said !== '' ? $said : curl_error($curl), 0, 200);
+        return null;
+    }
+    $origin = ['kind' => $kind, 'origin' => 'controller', 'since' => (string) ($told['since'] ?? '')];
+    if ($kind === 'core') { return ['offers' => $told['offers'], 'translations' => []]; }
+    $answer = [$kind => [], 'no_update' => [], 'translations' => []];
+    foreach ($told['records'] as $name => $record) {
+        $newer = version_compare($record['new_version'], (string) ($listed[$name]['Version'] ?? ''), '>');
+        $answer[$newer ? $kind : 'no_update'][$name] = $record;
+    }
+    return $answer;
 }
 if (!empty($upkeep_request['without_plugins'])) {
     upkeep_hook('pre_option_active_plugins', fn() => []);
@@ -93,10 +129,27 @@ upkeep_hook('enable_maintenance_mode', fn() => false);
 upkeep_hook('pre_http_request', function ($before, $arguments, $url) {
     global $upkeep_answer, $upkeep_request;
     $host = strtolower((string) parse_url($url, PHP_URL_HOST));
-    $upkeep_answer['asked'][] = $host;
     if (in_array($host, $upkeep_request['may_ask'] ?? [], true)) { return $before; }
+    $upkeep_answer['asked'][] = $host;
     return new WP_Error('upkeep_silent', "Outgoing request to $host was not let out.");
 }, 3);
+// After everybody else: a plugin that answers by itself goes on doing so. The way to the catalogue holds a secret, and no plugin sees it.
+$upkeep_gateway = (string) ($upkeep_request['catalogue'] ?? '');
+upkeep_hook('pre_http_request', function ($before, $arguments, $url) use ($upkeep_gateway) {
+    global $upkeep_answer;
+    if ($before !== false) { return $before; }
+    $about = '~^https?://api\.wordpress\.org/(?:(core)/version-check/1\.7|(plugins|themes)/update-check/1\.1)/~';
+    if (preg_match($about, $url, $found)) {
+        $told = upkeep_catalogue($upkeep_gateway, $found[2] ?? $found[1], $url, $arguments['body'] ?? []);
+        if ($told !== null) {
+            $answer = ['headers' => [], 'body' => json_encode($told), 'response' => ['code' => 200, 'message' => 'OK'], 'cookies' => [], 'filename' => null];
+            return apply_filters('http_response', $answer, $arguments, $url);
+        }
+    }
+    $upkeep_answer['asked'][] = strtolower((string) parse_url($url, PHP_URL_HOST));
+    return $before;
+}, 3, PHP_INT_MAX);
+unset($upkeep_gateway, $upkeep_request['catalogue']);
 // WordPress gives its questions three seconds, and takes no answer for no news.
 upkeep_hook('http_request_args', fn($arguments) => ['timeout' => max(30, $arguments['timeout'] ?? 0)] + $arguments);
 upkeep_hook('http_api_debug', function ($answer, $context, $class, $arguments, $url) {

@@ -12,6 +12,7 @@ description:
     which a port of the host's loopback address leads through the SSH connection that Ansible has open.
   - The server gives out packages of the client's store by their SHA-256, and releases of WordPress.org by their path there,
     which it fetches itself, once, and keeps. It takes nothing, and asks no address that a host names. See I(docs/updates.md).
+  - It also says which releases there are at WordPress.org, which it asks itself, once for all hosts, and remembers for an hour.
   - It ends with C(ansible-playbook), however that happens, or when nothing was asked of it for half an hour.
 attributes:
   check_mode:
@@ -51,6 +52,10 @@ options:
     description: The folder of the controller in which releases of WordPress.org lie for seven days.
     type: path
     default: ""
+  catalogue_minutes:
+    description: For so many minutes what WordPress.org said of a release is not asked again. 0 so that every run asks.
+    type: int
+    default: 60
 """
 
 EXAMPLES = r"""

@@ -35,11 +35,15 @@ def test_update_without_package(site: Site) -> None:
     (duty,) = report["client_duties"]
     assert (duty["site"], duty["duty"].partition(": not updated: no licence")[0]) == ("shop", "plugin lab-alpha 1.1")
 
-    # What there was to fetch, the controller has fetched, and has held against the publisher's checksums.
-    (package,) = site.evidence(run["run"], "rehearse")["packages"]
+    # Which releases there are, the controller has asked; and what there was to fetch, it has fetched, and has held against the publisher's checksums.
+    first = run["run"]
+    (package,) = site.evidence(first, "rehearse")["packages"]
     assert (package["slug"], package["origin"]) == ("lab-beta", "controller")
     assert package["checked"].startswith("the publisher's checksums of ")
     assert [path.stem for path in kept.glob("*.zip")] == [package["sha256"]]
+    assert [path.name for path in (site.shop.store.parent / "artefacts" / "wordpress.org").rglob("*.zip")] == [
+        f"{package['sha256']}.zip"
+    ]
     assert {each["client"] for each in mirror.requests() if each["path"].endswith(".zip")} == {
         site.shop.lab.instance.mirror_address
     }
@@ -59,3 +63,14 @@ def test_update_without_package(site: Site) -> None:
     assert [each["origin"] for each in site.evidence(run["run"], "rehearse")["packages"]] == ["catalogue"]
     assert site.version("lab-alpha") == "1.1"
     site.tidy()
+
+    # Of what it knows it has not asked again, though there is another version of lab-beta now.
+    controller = site.shop.lab.instance.mirror_address
+    asked = [each["path"] for each in mirror.requests() if each["client"] == controller and "-check/" in each["path"]]
+    assert asked == ["/core/version-check/1.7/", "/plugins/update-check/1.1/", "/themes/update-check/1.1/"]
+    for each in (first, run["run"]):
+        rehearsed = site.evidence(each, "rehearse")
+        assert [(told["kind"], told["origin"]) for told in rehearsed["catalogue"]] == [
+            ("core", "controller"), ("plugins", "controller"), ("themes", "controller"),
+        ]  # fmt: skip
+        assert rehearsed["asked"] == []

@@ -176,6 +176,7 @@ def test_without_php_the_site_is_left_alone(untouched_site: Site) -> None:
 
 def test_releases_that_cannot_be_asked_for_are_not_taken_for_none(untouched_site: Site) -> None:
     mirror = untouched_site.shop.lab.mirror
+    untouched_site.fetched_here()
     untouched_site.offer(lab_alpha="1.1")
     mirror.stop()
     try:
@@ -186,7 +187,9 @@ def test_releases_that_cannot_be_asked_for_are_not_taken_for_none(untouched_site
     refused = steps["rehearse"]
     assert refused.outcome == "refused", refused
     assert "Which releases there are of core, plugins, themes could not be asked" in refused.message
+    # The controller was asked, and then WordPress.org itself.
     assert "api.wordpress.org/core/version-check/1.7/" in refused.message
+    assert "not by the controller: <urlopen error" in refused.message
     assert "upkeep run example" in refused.message
     assert untouched_site.run("release")["release"].outcome == "done"
     untouched_site.tidy()

@@ -64,6 +64,14 @@ def test_what_is_put_in_is_listed_and_goes_again(depot: Depot, tmp_path: Path) -
     again = depot.upkeep("artefact", "add", str(path), "example")
     assert (again.code, again.out) == (0, "example: plugin forms 2.1 was so.\nNext: upkeep rehearse example\n")
 
+    public = depot.objects / "example" / "artefacts" / "wordpress.org" / "theme" / "leaf.1.4" / f"{'a' * 64}.zip"
+    public.parent.mkdir(parents=True)
+    public.write_bytes(b"12345")
+    listed = depot.upkeep("artefact", "list", "example", "--json").answer["wordpress_org"]
+    assert [(each["path"], each["bytes"]) for each in listed] == [("theme/leaf.1.4.zip", 5)]
+    assert "And 1 releases of WordPress.org (5 bytes)." in depot.upkeep("artefact", "list", "example").out
+    public.unlink()
+
     gone = depot.upkeep("artefact", "remove", "example", "forms", "2.1")
 
     assert (gone.code, gone.out) == (0, "example: plugin forms 2.1 removed.\n")

@@ -19,7 +19,8 @@ import pytest
 
 from orchestrator.run import package_cache
 from orchestrator.run.host_code import packages
-from orchestrator.run.package_cache import KEEP_SECONDS, NO_CHECKSUMS, NOT_AGAIN_SECONDS, NotReached, PackageCache
+from orchestrator.run.package_cache import KEEP_SECONDS, NO_CHECKSUMS, PackageCache
+from orchestrator.run.publisher import NOT_AGAIN_SECONDS, NotReached
 
 PLUGIN = "plugin/forms.2.1.zip"
 SUMS = "/plugin-checksums/forms/2.1.json"
