@@ -57,7 +57,7 @@ class Definitions:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the staging database was when it was copied: definitions, sums of its tables, and where their rows are kept."""
+    """What the staging database was when it was copied: definitions, and of the tables that are kept, where, and their sums."""
 
     definitions: Definitions
     copies: dict[str, str]
@@ -177,7 +177,8 @@ def _inside(production: Database, staging: Database, sizes: Mapping[str, int], f
     _share_out(staging, work, sizes)
     if made.others:
         staging.carry_out(made.rest())
-    _store(folder, Kept(definitions(staging), copies, staging.checksums(tables)))
+    # Of the others the sums are those of the moment when they are kept.
+    _store(folder, Kept(definitions(staging), copies, staging.checksums(small)))
 
 
 def _keep_all(staging: Database, folder: str, kept: Kept, now: Definitions, sums: Mapping[str, str]) -> Kept:
