@@ -106,19 +106,19 @@ class Staging:
         return bool(answer["read"])
 
     @contextlib.contextmanager
-    def served(self) -> Iterator[None]:
+    def served(self, *, wait: bool = True) -> Iterator[subprocess.Popen[bytes]]:
         """Serve the staging copy with PHP's own web server while the block lasts. Raises StagingError, CommandFailed."""
-        server = self.serve()
+        server = self.serve(wait=wait)
         try:
-            yield
+            yield server
         finally:
             stop_server(self.folder)
             server.wait()
 
-    def serve(self, *, outlive: bool = False) -> subprocess.Popen[bytes]:
-        """Start PHP's own web server for the copy, without a network where that can be.
+    def serve(self, *, outlive: bool = False, wait: bool = True) -> subprocess.Popen[bytes]:
+        """Start PHP's own web server for the copy, without a network where that can be, and wait until it answers.
 
-        With `outlive` it goes on when this process has ended.
+        With `outlive` it goes on when this process has ended. Without `wait` it is answers() that waits.
 
         Raises StagingError, CommandFailed.
         """
@@ -155,7 +155,8 @@ class Staging:
                 begin=begin,
             )
         try:
-            self._await(server)
+            if wait:
+                self.answers(server)
         except BaseException:
             stop_server(self.folder)
             server.wait()
@@ -177,7 +178,8 @@ class Staging:
             " Choose another `staging: port:` in the contract"
         )
 
-    def _await(self, server: subprocess.Popen[bytes]) -> None:
+    def answers(self, server: subprocess.Popen[bytes]) -> None:
+        """Wait until the copy's server answers. Raises StagingError."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if server.poll() is not None:

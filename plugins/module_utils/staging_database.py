@@ -83,10 +83,11 @@ def create(production: Database, staging: Database, folder: str) -> dict[str, An
         _dump(production, file)
         staging.empty()
         dump.load(staging, file)
-    if staging.tables() != production.tables():
+    tables = staging.tables()
+    if tables != production.tables():
         raise DatabaseError("the staging database lacks tables of production")
     method = BY_DUMP if reason else INSIDE
-    return {"tables": len(staging.tables()), "bytes": sum(sizes.values()), "method": method, **reason}
+    return {"tables": len(tables), "bytes": sum(sizes.values()), "method": method, **reason}
 
 
 def put_back(staging: Database, folder: str, sums: Mapping[str, str]) -> list[str]:
