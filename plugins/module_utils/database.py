@@ -241,7 +241,9 @@ class Database:
         views = [row[0] for row in rows if row[1] == "VIEW"]
         if views:
             statements.insert(0, _dropped("VIEW", views))
-        tables += [name for name in names if name.startswith((PUT_ASIDE, PUT_AWAY, STAGED))]
+        # DROP TABLE drops MariaDB's sequences and tables that keep their history, too.
+        strange = {row[0] for row in rows if row[1] not in ("BASE TABLE", "VIEW")}
+        tables += sorted(strange | {name for name in names if name.startswith((PUT_ASIDE, PUT_AWAY, STAGED))})
         if tables:
             statements += [WHATEVER_IS_THERE, _dropped("TABLE", tables)]
         self.query(";\n".join(statements))
