@@ -27,6 +27,9 @@ COPIED_ONCE = (
     ".mkv", ".mov", ".mp3", ".mp4", ".mpeg", ".mpg", ".odt", ".ogg", ".ogv", ".pdf", ".png", ".ppt", ".pptx", ".psd", ".rar",
     ".tar", ".tif", ".tiff", ".wav", ".webm", ".webp", ".wmv", ".xls", ".xlsx", ".zip",
 )  # fmt: skip
+# Links to production's uploads go by this one, which lies beside the copy: a target of less than 60 bytes is kept in a link
+# itself by ext4, and a longer one takes a block.
+ALIAS = "p"
 # A file's time of change comes from the kernel's clock, which ticks coarsely.
 TICK_NS = 1_000_000_000
 
@@ -47,7 +50,7 @@ def create(production: str, root: str, base: str, folder: str, *, links: bool = 
         for name in tree.FROZEN:
             tree.remove(os.path.join(base, name))
         tree.clone(base, root)
-        _link(production, base, root, linked)
+        _link(production, base, root, folder, linked)
     else:
         method = tree.clone(production, root)
         for name in tree.FROZEN:
@@ -78,7 +81,7 @@ def has_links(folder: str) -> bool:
 def a_link(production: str, root: str, folder: str) -> str:
     """Return one of the copy's links that leads to a file that can be read, or ""."""
     for path, mark in _noted(folder).get("marks", {}).items():
-        if mark[4] == os.path.join(production, path) and os.access(mark[4], os.R_OK):
+        if mark[4] == _target(path) and os.access(os.path.join(production, path), os.R_OK):
             return os.path.join(root, path)
     return ""
 
@@ -159,13 +162,21 @@ def _is_copied_once(path: str, seen: tree.Entry) -> bool:
     return seen.kind == "file" and path.lower().endswith(COPIED_ONCE)
 
 
-def _link(production: str, base: str, root: str, paths: Iterable[str]) -> None:
+def _target(path: str) -> str:
+    """Return where the copy's link at this path below the uploads leads, by way of ALIAS, which lies beside `root`."""
+    return os.path.join("../" * path.count(os.sep), "..", ALIAS, os.path.relpath(path, UPLOADS))
+
+
+def _link(production: str, base: str, root: str, folder: str, paths: Iterable[str]) -> None:
     """Let the copy lead to these files of production, and leave its folders as they are in `base`."""
+    alias = os.path.join(folder, ALIAS)
+    tree.remove(alias)
+    os.symlink(os.path.join(production, UPLOADS), alias)
     with tree.writable(root, list(paths)):
         for path in paths:
             # A folder that went, or came after the copy was made, is no folder of the copy.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                os.symlink(os.path.join(production, path), os.path.join(root, path))
+                os.symlink(_target(path), os.path.join(root, path))
     folders = {os.path.dirname(path) for path in paths}
     tree.restore_folders(base, root, [folder for folder in folders if os.path.isdir(os.path.join(base, folder))])
 
