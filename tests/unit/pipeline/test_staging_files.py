@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils import staging_files, tree
+from plugins.module_utils import baseline, staging, staging_files, tree
+
+from .sites import site_at
 
 PICTURE, LOG = "wp-content/uploads/2026/a.jpg", "wp-content/uploads/app.log"
 FILES = {
@@ -183,3 +186,14 @@ def test_a_copy_leads_to_productions_pictures_and_never_touches_them(tmp_path: P
         if path != "wp-content/uploads/2026"
     }
     assert (copy.production / PICTURE).read_text() == "a picture"
+
+
+def test_what_a_copy_leads_to_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "htdocs/wp-content/uploads").mkdir(parents=True)
+    (tmp_path / "htdocs/wp-content/uploads/film.mp4").write_bytes(b"f" * 5000)
+    (tmp_path / "htdocs/index.php").write_bytes(b"i" * 100)
+    rows = SimpleNamespace(size=lambda: 7)
+    for why, copied in (("", 100), ("the kernel does not let production be read-only for the copy", 5100)):
+        monkeypatch.setattr(staging, "why_copied", lambda _, why=why: why)
+        room = baseline.headroom(site_at(tmp_path), rows)
+        assert (room["bytes"], room["needed"]) == (5100, baseline.ROOM_FACTOR * copied + 2 * 7 + baseline.ROOM_LEAST)
