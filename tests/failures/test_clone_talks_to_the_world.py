@@ -66,7 +66,8 @@ if ( defined( 'UPKEEP_STAGING' ) ) {
 		$done = @file_put_contents( $path, 'x', FILE_APPEND ) || @chmod( $path, 0600 ) || @touch( $path ) || @unlink( realpath( $path ) );
 		file_put_contents( '/tmp/talker-writes', PHP_SAPI . " $how " . ( $done ? 'done' : 'refused' ) . "\n", FILE_APPEND );
 	}
-	$read = md5_file( $by_link ) . ' ' . ( file_put_contents( "$by_link.own.jpg", 'x' ) && unlink( "$by_link.own.jpg" ) ? 'own' : 'none' );
+	$own  = $by_link . uniqid( getmypid() ) . '.jpg';
+	$read = md5_file( $by_link ) . ' ' . ( file_put_contents( $own, 'x' ) && unlink( $own ) ? 'own' : 'none' );
 	file_put_contents( '/tmp/talker-writes', PHP_SAPI . " reads $read\n", FILE_APPEND );
 }
 """
