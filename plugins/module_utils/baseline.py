@@ -8,7 +8,7 @@ import os
 import shutil
 from typing import Any, Iterator
 
-from . import cms, freeze, php_log, run_state, site_database, tree, wordpress
+from . import cms, freeze, php_log, run_state, site_database, staging, staging_files, tree, wordpress
 from .database import Database, DatabaseError, opened
 from .dump import Sized
 from .probe_steps import for_place
@@ -116,10 +116,13 @@ def headroom(site: Site, database: Sized) -> dict[str, int]:
     """Return free bytes on the site's filesystem and how many an update needs."""
     paths = tree.scan(site.root)
     files = sum(entry.size for entry in paths.values() if entry.kind == "file")
+    # What the staging copy leads to takes no room.
+    linked = staging_files.copied_once(site.root) if not staging.why_copied(site) else {}
+    copied = files - sum(entry.size for entry in linked.values())
     rows = database.size()
     return {
         "free": shutil.disk_usage(os.path.dirname(site.root)).free,
-        "needed": ROOM_FACTOR * files + 2 * rows + ROOM_LEAST,
+        "needed": ROOM_FACTOR * copied + 2 * rows + ROOM_LEAST,
         "files": len(paths),
         "bytes": files,
         "database": rows,

@@ -19,8 +19,6 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from .silence import leave_the_network
-
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 F_SETPIPE_SZ = 1031  # linux/fcntl.h; Python knows it from 3.10 on
 PIPE_BYTES = 1 << 20
@@ -58,17 +56,19 @@ def start(
     stderr: int = subprocess.DEVNULL,
     extra_environment: dict[str, str] | None = None,
     outlive: bool = False,
-    alone: bool = False,
+    begin: Callable[[], None] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a group of its own that ends when this process does; not with `outlive`. Raises CommandFailed.
 
-    With `alone` it has no network: only where silence.possible() says so.
+    It does `begin` first, and does not begin where that raises: see Silence.begin().
     """
     me = os.getpid()
 
-    def end_with_parent() -> None:
-        if alone:
-            leave_the_network()
+    def prepare() -> None:
+        if begin:
+            begin()
+        if outlive:
+            return
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != me:
             os._exit(1)
@@ -81,12 +81,14 @@ def start(
             stderr=stderr,
             env=environment(extra_environment),
             start_new_session=True,
-            preexec_fn=None if outlive else end_with_parent,
+            preexec_fn=None if outlive and not begin else prepare,
         )
     except OSError as error:
         raise CommandFailed(f"{os.path.basename(argv[0])} cannot be started: {error.strerror}") from error
     except subprocess.SubprocessError as error:
-        raise CommandFailed(f"{os.path.basename(argv[0])} cannot be started without a network") from error
+        raise CommandFailed(
+            f"{os.path.basename(argv[0])} cannot be kept apart from the world and from production"
+        ) from error
 
 
 def run(
@@ -98,7 +100,7 @@ def run(
     check: bool = True,
     output: int | None = None,
     grace: float = 0.0,
-    alone: bool = False,
+    begin: Callable[[], None] | None = None,
 ) -> Finished:
     """Run one program to its end within `timeout` seconds.
 
@@ -106,7 +108,7 @@ def run(
     names the program and the last line it said, never its arguments or its environment. `stdin` is a text or an open
     file's descriptor; `output` is a descriptor that takes standard output instead of Finished.out. A program that takes
     too long is killed with all that it started; with `grace` it is first interrupted and has that many seconds to tidy
-    up. With `alone` it has no network.
+    up. It does `begin` first, as with start().
     """
     name = os.path.basename(argv[0])
     process = start(
@@ -115,7 +117,7 @@ def run(
         stdout=subprocess.PIPE if output is None else output,
         stderr=subprocess.PIPE,
         extra_environment=extra_environment,
-        alone=alone,
+        begin=begin,
     )
     try:
         out, err = process.communicate(None if isinstance(stdin, int) else (stdin or "").encode(), timeout=timeout)

@@ -23,6 +23,7 @@ TABLE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff'\"`\\]{1,64}\Z
 END_MARKER = "-- Dump completed"
 GLOBAL_OPTIONS = ("/etc/my.cnf", "/etc/mysql/my.cnf")
 LOCK_SECONDS = 60
+WHATEVER_IS_THERE = f"SET SESSION foreign_key_checks = 0, SESSION lock_wait_timeout = {LOCK_SECONDS}"
 # In any other isolation InnoDB locks the rows that INSERT … SELECT reads until the end, and their writers wait.
 NOBODY_WAITS = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # What the server says instead of a checksum of a table that it cannot compare.
@@ -217,39 +218,41 @@ class Database:
     def drop(self, tables: list[str]) -> None:
         """Drop tables by name."""
         if tables:
-            names = ", ".join(quoted(table) for table in tables)
-            self.query(
-                f"SET SESSION foreign_key_checks = 0, SESSION lock_wait_timeout = {LOCK_SECONDS};"
-                f" DROP TABLE IF EXISTS {names}"
-            )
+            self.query(f"{WHATEVER_IS_THERE}; {_dropped('TABLE', tables)}")
 
     def empty(self) -> None:
         """Drop every table and view of a staging database, and leave a mark that it is one.
 
         Raises DatabaseError, and drops nothing, when there are tables and no mark: then they are somebody else's.
         """
-        self._refuse_foreign()
-        self.drop_views()
-        self.query(
-            f"CREATE TABLE IF NOT EXISTS {STAGING_MARK} (what VARCHAR(99) PRIMARY KEY) COMMENT = 'Upkeep empties this database'"
-        )
-        self.drop(
-            [*self.tables(), *self.ours(PUT_ASIDE), *self.ours(PUT_AWAY), *self.ours(STAGED), *self._no_common_tables()]
-        )
-
-    def _no_common_tables(self) -> list[str]:
-        """Return MariaDB's sequences and tables that keep their history; DROP TABLE drops both."""
         rows = self.query(
-            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
-            " AND TABLE_TYPE NOT IN ('BASE TABLE', 'VIEW')"
+            "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME"
         )
-        return [row[0] for row in rows]
+        names = [row[0] for row in rows]
+        tables = [row[0] for row in rows if row[1] == "BASE TABLE" and not row[0].startswith(OURS)]
+        if tables and STAGING_MARK not in names:
+            raise DatabaseError(
+                f"the staging database {self.name} has {len(tables)} tables that are not a staging copy's, such as"
+                f" {tables[0]}: name another one in the contract, or empty it"
+            )
+        statements = [
+            f"CREATE TABLE IF NOT EXISTS {STAGING_MARK} (what VARCHAR(99) PRIMARY KEY) COMMENT = 'Upkeep empties this database'"
+        ]
+        views = [row[0] for row in rows if row[1] == "VIEW"]
+        if views:
+            statements.insert(0, _dropped("VIEW", views))
+        # DROP TABLE drops MariaDB's sequences and tables that keep their history, too.
+        strange = {row[0] for row in rows if row[1] not in ("BASE TABLE", "VIEW")}
+        tables += sorted(strange | {name for name in names if name.startswith((PUT_ASIDE, PUT_AWAY, STAGED))})
+        if tables:
+            statements += [WHATEVER_IS_THERE, _dropped("TABLE", tables)]
+        self.query(";\n".join(statements))
 
     def drop_views(self) -> None:
         """Drop every view."""
         rows = self.query("SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()")
         if rows:
-            self.query("DROP VIEW IF EXISTS " + ", ".join(quoted(row[0]) for row in rows))
+            self.query(_dropped("VIEW", [row[0] for row in rows]))
 
     def leave(self) -> bool:
         """Empty a staging database and take the mark away. Returns whether there was something of ours."""
@@ -258,14 +261,6 @@ class Database:
         self.empty()
         self.drop([STAGING_MARK])
         return True
-
-    def _refuse_foreign(self) -> None:
-        tables = self.tables()
-        if tables and not self.ours(STAGING_MARK):
-            raise DatabaseError(
-                f"the staging database {self.name} has {len(tables)} tables that are not a staging copy's, such as"
-                f" {tables[0]}: name another one in the contract, or empty it"
-            )
 
     def dump_arguments(self) -> list[str]:
         """Return the dump command: one transaction, primary-key order so that it deduplicates, no secrets."""
@@ -321,6 +316,10 @@ def opened(credentials: Credentials, folder: str, programs: dict[str, str], name
     """Return the Database for these credentials; the option file lies in `folder` (which only the owner reads)."""
     options = credentials.option_file(os.path.join(folder, "database.cnf"))
     return Database(name or credentials.name, options, programs["mariadb"], programs["mariadb_dump"])
+
+
+def _dropped(kind: str, names: list[str]) -> str:
+    return f"DROP {kind} IF EXISTS {', '.join(quoted(name) for name in names)}"
 
 
 def _definitions(rows: list[list[str]]) -> dict[str, str]:

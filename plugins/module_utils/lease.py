@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import struct
 import time
 from typing import Any, Iterator
 
@@ -24,6 +25,8 @@ from .site import Site
 LEASE_SECONDS = 2 * 3600
 # A run that is not among the last ones has nothing left on the host that it could bring to production.
 REMEMBERED = 100
+# linux/fs.h
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_TOPDIR_FL = 0x80086601, 0x40086602, 0x00020000
 
 
 class LeaseBusy(Exception):
@@ -60,6 +63,7 @@ def hold(site: Site, run: str, *, keep: bool, wait: float = 0.0, truth: bool = F
     """
     os.makedirs(site.workshop, mode=0o700, exist_ok=True)
     os.chmod(site.workshop, 0o700)
+    _spread_out(site.workshop)
     with open(os.path.join(site.workshop, "lock"), "a", encoding="utf-8") as lock:
         _lock(lock.fileno(), wait)
         current = read(site)
@@ -116,6 +120,22 @@ def release(site: Site, run: str) -> bool:
 def utc(seconds: float) -> str:
     """Write epoch seconds as an ISO time in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _spread_out(folder: str) -> None:
+    """Let ext4 put each folder in this one into a part of the disk of its own.
+
+    A run removes thousands of files. Without a journal ext4 does not use their inodes again for a minute, or for five, and
+    passes them over one by one for each new file beside them: a copy made in that time takes many times as long.
+    """
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            (flags,) = struct.unpack("l", fcntl.ioctl(number, FS_IOC_GETFLAGS, bytes(struct.calcsize("l"))))
+            if not flags & FS_TOPDIR_FL:
+                fcntl.ioctl(number, FS_IOC_SETFLAGS, struct.pack("l", flags | FS_TOPDIR_FL))
+        finally:
+            os.close(number)
 
 
 def _read(path: str) -> dict[str, Any]:

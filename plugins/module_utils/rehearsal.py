@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator
@@ -131,13 +132,17 @@ class Rehearsal:
 
 def probe_staging(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Serve the copy and probe it."""
-    with staging.served():
-        return probe_served(staging, probes)
+    with staging.served(wait=False) as server:
+        return probe_served(staging, probes, server)
 
 
-def probe_served(staging: Staging, probes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Probe a copy that is served already."""
+def probe_served(
+    staging: Staging, probes: list[dict[str, Any]], server: subprocess.Popen[bytes] | None = None
+) -> list[dict[str, Any]]:
+    """Probe a copy that is served already, or by a `server` that begins while somebody signs in."""
     with signed_in(staging.place()) as cookies:
+        if server:
+            staging.answers(server)
         log = {"path": staging.log, "position": php_log.position(staging.log)}
         return run_probes(
             staging.site.staging(),

@@ -45,7 +45,7 @@ def made(
     recovered = recovery.fetched(site, run, manifest, repository, wanted, timeout=timeout)
     evidence: dict[str, Any] = {"fetch_seconds": round(time.monotonic() - started, 1)}
     rows = recovery.loaded(database, manifest, recovered, timeout=timeout)
-    quiet = staging.silence_of(recovered.configuration, wanted)
+    quiet = staging.silence_of(site, folder, recovered.configuration, wanted)
     copy = Staging(site, folder, os.path.join(folder, "htdocs"), os.path.join(folder, "base"), database, silence=quiet)
     servable(copy, recovered.tree, _outside(recovered))
     tree.remove(recovered.folder)

@@ -87,9 +87,12 @@ class Staging:
         staging_files.put_back(self.site.root, self.root, self.base, self.folder)
         return bool(staging_database.put_back(self.database, self.folder, sums))
 
-    def prove(self) -> None:
-        """Ask the copy's WordPress, before any plugin runs in it, what it would write to. Raises StagingError."""
-        answer = self.place().php("where", {"without_plugins": True}, timeout=120)
+    def prove(self, link: str = "") -> bool:
+        """Ask the copy's WordPress, before any plugin runs in it, what it would write to. Raises StagingError.
+
+        Returns whether its PHP can read what this link of the copy leads to: open_basedir may forbid that.
+        """
+        answer = self.place().php("where", {"without_plugins": True, "read": link}, timeout=120)
         wanted = self.sqlite or self.database.name
         if answer["database"] != wanted:
             raise StagingError(
@@ -100,21 +103,22 @@ class Staging:
         outside = [folder for folder in answer["folders"] if not (os.path.realpath(folder) + "/").startswith(root)]
         if outside:
             raise StagingError(f"the copy would use the folder {outside[0]}, outside of {self.root}")
+        return bool(answer["read"])
 
     @contextlib.contextmanager
-    def served(self) -> Iterator[None]:
+    def served(self, *, wait: bool = True) -> Iterator[subprocess.Popen[bytes]]:
         """Serve the staging copy with PHP's own web server while the block lasts. Raises StagingError, CommandFailed."""
-        server = self.serve()
+        server = self.serve(wait=wait)
         try:
-            yield
+            yield server
         finally:
             stop_server(self.folder)
             server.wait()
 
-    def serve(self, *, outlive: bool = False) -> subprocess.Popen[bytes]:
-        """Start PHP's own web server for the copy, without a network where that can be.
+    def serve(self, *, outlive: bool = False, wait: bool = True) -> subprocess.Popen[bytes]:
+        """Start PHP's own web server for the copy, without a network where that can be, and wait until it answers.
 
-        With `outlive` it goes on when this process has ended.
+        With `outlive` it goes on when this process has ended. Without `wait` it is answers() that waits.
 
         Raises StagingError, CommandFailed.
         """
@@ -133,11 +137,13 @@ class Staging:
             arguments += ["-d", setting]
         arguments += [] if self.silence.alone else self.silence.settings()
         arguments += ["-S", f"127.0.0.1:{self.site.staging_port}", "-t", self.root, router(self.folder)]
+        begin = self.silence.begin()
         if self.silence.alone:
             program = os.path.join(self.folder, "silence.py")
             write_whole(program, inspect.getsource(silence))
             # It carries the router's path too: that is how it is found when it has to be stopped.
-            arguments = [sys.executable, "-I", "-S", program, str(self.site.staging_port), *arguments]
+            own = [str(self.site.staging_port), self.silence.read_only]
+            arguments, begin = [sys.executable, "-I", "-S", program, *own, *arguments], None
         surroundings = {**self.environment(), "PHP_CLI_SERVER_WORKERS": "3"}
         with open(os.path.join(self.folder, "server.log"), "ab") as log:
             server = command.start(
@@ -146,9 +152,11 @@ class Staging:
                 stderr=log.fileno(),
                 extra_environment=surroundings,
                 outlive=outlive,
+                begin=begin,
             )
         try:
-            self._await(server)
+            if wait:
+                self.answers(server)
         except BaseException:
             stop_server(self.folder)
             server.wait()
@@ -170,7 +178,8 @@ class Staging:
             " Choose another `staging: port:` in the contract"
         )
 
-    def _await(self, server: subprocess.Popen[bytes]) -> None:
+    def answers(self, server: subprocess.Popen[bytes]) -> None:
+        """Wait until the copy's server answers. Raises StagingError."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if server.poll() is not None:
@@ -199,15 +208,32 @@ def opened_staging(site: Site, run: str, configuration: Configuration) -> Stagin
         os.path.join(folder, "htdocs"),
         os.path.join(folder, "base"),
         database,
-        silence=silence_of(configuration, configuration.credentials),
+        silence=silence_of(site, folder, configuration, configuration.credentials),
     )
     return replace(copy, sqlite=beside(site.run_folder(run))) if configuration.sqlite else copy
 
 
-def silence_of(configuration: Configuration, credentials: Credentials) -> Silence:
-    """Return how a copy with this configuration, and this account of the database, is kept silent."""
+def silence_of(site: Site, folder: str, configuration: Configuration, credentials: Credentials) -> Silence:
+    """Return how a copy with this configuration, and this account of the database, is kept apart."""
     by_socket = bool(configuration.sqlite) or credentials.reached()["host"] == "localhost"
-    return Silence(by_socket, configuration.disabled, configuration.curl)
+    return Silence(by_socket, configuration.disabled, configuration.curl, protected(site, folder))
+
+
+def protected(site: Site, folder: str = "") -> str:
+    """Return production's document root where a copy's PHP can be kept from writing to it, else "".
+
+    So it is also when the copy in `folder` leads there: where that cannot be any more, its PHP must not begin.
+    """
+    if (os.path.realpath(site.workshop) + "/").startswith(site.root + "/"):
+        return ""
+    return site.root if silence.possible(site.root, network=True) or staging_files.has_links(folder) else ""
+
+
+def why_copied(site: Site) -> str:
+    """Return why pictures, films and the like have to be copied, "" where links to production's do."""
+    if os.geteuid() == 0:
+        return "it is root who makes the copy"
+    return "" if protected(site) else "the kernel does not let production be read-only for the copy"
 
 
 def create(staging: Staging, configuration: Configuration, production: Database) -> dict[str, Any]:
@@ -217,17 +243,40 @@ def create(staging: Staging, configuration: Configuration, production: Database)
     """
     can_use(staging.database, configuration)
     os.makedirs(staging.folder, mode=0o700, exist_ok=True)
+    because = why_copied(staging.site)
     # They wait for different things: the one for the disk, the other for the server.
     with ThreadPoolExecutor(1) as pool:
         rows = pool.submit(staging_database.create, production, staging.database, staging.folder)
-        files = staging_files.create(staging.site.root, staging.root, staging.base, staging.folder)
+        files = _copied(staging, links=not because)
         database = rows.result()
     if not configuration.path.startswith(staging.site.root + "/"):
         shutil.copy2(configuration.path, os.path.join(staging.folder, "wp-config.php"))
     write_whole(os.path.join(staging.folder, "prepend.php"), wordpress_php.STAGING)
     write_whole(router(staging.folder), wordpress_php.ROUTER)
-    staging.prove()
+    link = "" if because else staging_files.a_link(staging.site.root, staging.root, staging.folder)
+    if not staging.prove(link) and link:
+        because = "the copy's PHP must not read there (open_basedir?)"
+        _refuse_without_room(staging)
+        files = _copied(staging, links=False)
+        staging.prove()
+    if because:
+        files["because"] = because
     return {"clone": files, "database": database, "silence": staging.silence.evidence()}
+
+
+def _copied(staging: Staging, *, links: bool) -> dict[str, Any]:
+    return staging_files.create(staging.site.root, staging.root, staging.base, staging.folder, links=links)
+
+
+def _refuse_without_room(staging: Staging) -> None:
+    """Raise StagingError when there is no room for the pictures: preflight has counted on links to them."""
+    needed = sum(seen.size for seen in staging_files.copied_once(staging.site.root).values())
+    free = shutil.disk_usage(staging.folder).free
+    if free < needed:
+        raise StagingError(
+            f"the copy's PHP must not read production's pictures, and there is no room to copy them: {free >> 20} MB are"
+            f" free and {needed >> 20} MB are needed. Does wp-config.php set open_basedir?"
+        )
 
 
 def can_use(database: Database, configuration: Configuration) -> None:

@@ -57,7 +57,7 @@ class Definitions:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the staging database was when it was copied: definitions, sums of its tables, and where their rows are kept."""
+    """What the staging database was when it was copied: definitions, and of the tables that are kept, where, and their sums."""
 
     definitions: Definitions
     copies: dict[str, str]
@@ -83,10 +83,11 @@ def create(production: Database, staging: Database, folder: str) -> dict[str, An
         _dump(production, file)
         staging.empty()
         dump.load(staging, file)
-    if staging.tables() != production.tables():
+    tables = staging.tables()
+    if tables != production.tables():
         raise DatabaseError("the staging database lacks tables of production")
     method = BY_DUMP if reason else INSIDE
-    return {"tables": len(staging.tables()), "bytes": sum(sizes.values()), "method": method, **reason}
+    return {"tables": len(tables), "bytes": sum(sizes.values()), "method": method, **reason}
 
 
 def put_back(staging: Database, folder: str, sums: Mapping[str, str]) -> list[str]:
@@ -177,7 +178,8 @@ def _inside(production: Database, staging: Database, sizes: Mapping[str, int], f
     _share_out(staging, work, sizes)
     if made.others:
         staging.carry_out(made.rest())
-    _store(folder, Kept(definitions(staging), copies, staging.checksums(tables)))
+    # Of the others the sums are those of the moment when they are kept.
+    _store(folder, Kept(definitions(staging), copies, staging.checksums(small)))
 
 
 def _keep_all(staging: Database, folder: str, kept: Kept, now: Definitions, sums: Mapping[str, str]) -> Kept:

@@ -157,7 +157,8 @@ def put_in(source: str, target: str, paths: list[str], before: dict[str, Entry])
             groups[path] = old.group if old else groups.get(folder, os.stat(os.path.join(target, folder)).st_gid)
         for path in reversed(there):
             _give(source, target, path, before.get(path), groups[path])
-            if access[path] and before.get(path):
+            # An access list that a link had in the place of a file would be set where it leads.
+            if access[path] and before.get(path) and not os.path.islink(os.path.join(target, path)):
                 os.setxattr(os.path.join(target, path), ACCESS, access[path])
 
 

@@ -77,11 +77,10 @@ class Place:
             write_whole(program, wordpress_php.PROGRAM)
         argv = [self.site.programs["php"]]
         asking = bool((request or {}).get("may_ask"))
-        alone = self.staging and self.silence.alone and not asking
         if self.staging:
             argv += ["-d", "auto_prepend_file=" + self.environment["UPKEEP_STAGING_PREPEND"]]
             argv += ["-d", "sendmail_path=/bin/true", "-d", "allow_url_fopen=0"]
-            argv += [] if alone else self.silence.settings(asking=asking)
+            argv += [] if self.silence.alone and not asking else self.silence.settings(asking=asking)
         target = self.site.production()
         asked = {"host": target.host, "https": target.scheme == "https", **(request or {})}
         # Where there are proxies that lead nowhere, these hosts are let out.
@@ -93,7 +92,7 @@ class Place:
                 stdin=json.dumps(asked),
                 extra_environment=surroundings,
                 check=False,
-                alone=alone,
+                begin=self.silence.begin(asking=asking) if self.staging else None,
             )
         except command.CommandFailed as error:
             raise WordPressError(str(error)) from error

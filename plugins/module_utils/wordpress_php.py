@@ -201,6 +201,7 @@ case 'where':
     // What this WordPress would write to: asked of a staging copy before any plugin runs in it.
     $upkeep_answer['database'] = $wpdb instanceof WP_SQLite_DB ? FQDB : $wpdb->get_var('SELECT DATABASE()');
     $upkeep_answer['folders'] = [ABSPATH, WP_CONTENT_DIR, WP_PLUGIN_DIR, get_theme_root()];
+    $upkeep_answer['read'] = is_readable((string) ($upkeep_request['read'] ?? ''));
     $upkeep_answer['ok'] = true;
     break;
 case 'offers':

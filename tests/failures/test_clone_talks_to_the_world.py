@@ -1,7 +1,8 @@
-"""The copy of a site sends mail, calls webhooks and shops, runs cron: nothing of that leaves it, and production does all of it."""
+"""The copy of a site sends mail, calls webhooks and shops, runs cron, writes to production: nothing of that leaves it, and production does all of it."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import socketserver
 import time
@@ -57,6 +58,20 @@ add_action( 'init', function () {
 } );
 """
 
+# Each line: by which PHP, how, and whether it was done. A new file beside a picture is the copy's own.
+WRITER = r"""<?php
+if ( defined( 'UPKEEP_STAGING' ) ) {
+	$by_link = WP_CONTENT_DIR . '/@PICTURE@';
+	foreach ( array( 'by its path' => '@ROOT@/wp-content/@PICTURE@', 'through a link' => $by_link, 'code' => '@ROOT@/wp-config.php' ) as $how => $path ) {
+		$done = @file_put_contents( $path, 'x', FILE_APPEND ) || @chmod( $path, 0600 ) || @touch( $path ) || @unlink( realpath( $path ) );
+		file_put_contents( '/tmp/talker-writes', PHP_SAPI . " $how " . ( $done ? 'done' : 'refused' ) . "\n", FILE_APPEND );
+	}
+	$own  = $by_link . uniqid( getmypid() ) . '.jpg';
+	$read = md5_file( $by_link ) . ' ' . ( file_put_contents( $own, 'x' ) && unlink( $own ) ? 'own' : 'none' );
+	file_put_contents( '/tmp/talker-writes', PHP_SAPI . " reads $read\n", FILE_APPEND );
+}
+"""
+
 
 class Sink(socketserver.ThreadingTCPServer):
     """Somebody out in the world who writes down what he is asked."""
@@ -105,6 +120,15 @@ def test_clone_talks_to_the_world(site: Site, means: str) -> None:
             site.host.sql(f"GRANT ALL ON {name}.* TO shop@'127.0.0.1'")
         site.put_file("wp-config.php", re.sub(r"('DB_HOST', )'[^']*'", r"\1'127.0.0.1'", config))
     site.offer(lab_alpha="1.1")
+    picture = min((site.root / "wp-content/uploads").rglob("*.jpg"))
+    inside = str(picture.relative_to(site.root / "wp-content"))
+    site.put_file(
+        "wp-content/mu-plugins/writer.php", WRITER.replace("@ROOT@", site.host.root).replace("@PICTURE@", inside)
+    )
+    looked_at = (picture, site.root / "wp-config.php")
+    before = [
+        (path.read_bytes(), path.stat()[:3], path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in looked_at
+    ]
     site.host.run(["sh", "-c", "rm -f /tmp/talker-* /var/log/mail-sink/*"], check=True)
     with talking(site) as sink:
         steps = site.run("preflight", "stage", "rehearse", "release")
@@ -117,6 +141,21 @@ def test_clone_talks_to_the_world(site: Site, means: str) -> None:
 
     assert steps["rehearse"].delivered == ["lab-alpha"], steps["rehearse"].evidence
     assert steps["stage"].evidence["silence"]["kept_by"] == means
+    # The copy has pictures, beside which it writes its own, and nothing in it writes to production's.
+    assert steps["stage"].evidence["silence"]["production"] == "read only"
+    assert steps["stage"].evidence["clone"]["linked"] == len(
+        [path for path in (site.root / "wp-content/uploads").rglob("*") if path.suffix in (".jpg", ".png", ".webp")]
+    )
+    writes = set(site.host.run(["cat", "/tmp/talker-writes"], check=True).stdout.splitlines())
+    refused = {
+        f"{sapi} {how} refused" for sapi in ("cli-server", "cli") for how in ("by its path", "through a link", "code")
+    }
+    digest = hashlib.md5(before[0][0], usedforsecurity=False).hexdigest()
+    assert writes == refused | {f"{sapi} reads {digest} own" for sapi in ("cli-server", "cli")}
+    after = [
+        (path.read_bytes(), path.stat()[:3], path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in looked_at
+    ]
+    assert after == before
     heard, mails = sorted(sink.heard), " ".join(site.host.mails())
     # Production talks in every way, by request and by cron: so it is heard that the copy does not.
     for when in ("request", "cron"):

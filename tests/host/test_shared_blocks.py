@@ -46,11 +46,27 @@ def test_a_copy_shares_blocks_with_production_and_is_a_copy_all_the_same(site_on
     steps = site.run("preflight", "stage")
 
     assert steps["stage"].outcome == "done", steps["stage"].message
-    assert steps["stage"].evidence["clone"]["method"] == "reflink"
+    clone = steps["stage"].evidence["clone"]
+    assert (clone["method"], clone["linked"] > 0, "because" in clone) == ("reflink", True, False)
     production, copy = f"{site.host.root}/{name}", f"/srv/shop/.upkeep/{site.run_id}/staging/htdocs/{name}"
     for path in (production, copy):
         assert "shared" in site.host.run(["filefrag", "-v", path], check=True).stdout
     site.host.run(["sh", "-c", f"echo '// changed' >>{copy}"], user="shop", check=True)
     assert site.host.run(["cmp", "-s", production, copy]).returncode == 1
     assert "changed" not in site.host.run(["tail", "-n", "1", production], check=True).stdout
+    assert site.run("release")["release"].outcome == "done"
+
+    # Where the site's own PHP must not read outside of its folder, the copy's must not follow links.
+    config = (site.root / "wp-config.php").read_text(encoding="utf-8")
+    site.put_file("wp-config.php", config.replace("<?php", "<?php\nini_set('open_basedir', __DIR__ . ':/tmp');", 1))
+    site.begin()
+    steps = site.run("preflight", "stage")
+
+    assert steps["stage"].outcome == "done", steps["stage"].message
+    clone = steps["stage"].evidence["clone"]
+    assert (clone["method"], clone.get("linked"), clone["because"]) == (
+        "reflink",
+        None,
+        "the copy's PHP must not read there (open_basedir?)",
+    )
     assert site.run("release")["release"].outcome == "done"

@@ -183,7 +183,9 @@ def test_tables_of_ours_are_not_the_sites(tmp_path: Path) -> None:
 
 def test_a_database_with_tables_of_somebody_else_is_never_emptied(tmp_path: Path) -> None:
     """A mistyped name in a contract must not cost a client another site."""
-    shop = fake_client(tmp_path, f'statement=$(cat); echo "$statement" >>{tmp_path}/asked; echo wp_posts')
+    shop = fake_client(
+        tmp_path, f'statement=$(cat); echo "$statement" >>{tmp_path}/asked; printf "wp_posts\\tBASE TABLE\\n"'
+    )
     with pytest.raises(DatabaseError, match="has 1 tables that are not a staging copy's, such as wp_posts"):
         shop.empty()
 

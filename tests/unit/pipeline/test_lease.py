@@ -254,3 +254,12 @@ def test_a_document_root_that_is_a_link_stands_for_its_folder(tmp_path: Path) ->
 
 def test_the_clock_of_a_lease_is_said_in_utc() -> None:
     assert lease.utc(0) == "1970-01-01T00:00:00Z"
+
+
+def test_folders_of_runs_are_spread_over_the_disk_where_the_file_system_knows_how(site: Site, tmp_path: Path) -> None:
+    with lease.hold(site, RUN, keep=False):
+        pass
+    (tmp_path / "other").mkdir()
+    knows = subprocess.run(["chattr", "+T", str(tmp_path / "other")], check=False, capture_output=True).returncode == 0
+    told = subprocess.run(["lsattr", "-d", site.workshop], check=False, capture_output=True, text=True).stdout
+    assert ("T" in told.partition(" ")[0]) == knows

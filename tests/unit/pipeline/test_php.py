@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from plugins.module_utils import baseline, freeze, staging, wordpress, wordpress_php
+from plugins.module_utils import baseline, command, freeze, staging, wordpress, wordpress_php
+from plugins.module_utils import silence as silence_module
 from plugins.module_utils.database import Database
 from plugins.module_utils.silence import Silence
 from plugins.module_utils.staging import Staging, StagingError
@@ -491,7 +493,7 @@ echo json_encode($told);
 @pytest.mark.parametrize("silence", [Silence(), Silence(by_socket=False, disabled="passthru")], ids=["alone", "PHP"])
 def test_a_copy_reaches_nobody_and_no_way_out_is_fatal(copy: Staging, silence: Silence) -> None:
     if silence.by_socket:
-        assert silence.evidence() == {"kept_by": "no network"}
+        assert silence.evidence() == {"kept_by": "no network", "production": "by its modes alone"}
     Path(copy.root, "index.php").write_text(WAYS_OUT, encoding="utf-8")
     with socket.socket() as sink:
         sink.bind(("127.0.0.1", 0))
@@ -504,6 +506,98 @@ def test_a_copy_reaches_nobody_and_no_way_out_is_fatal(copy: Staging, silence: S
         assert not any(json.loads(body).values()), body
         with pytest.raises(BlockingIOError):
             sink.accept()
+
+
+WRITES = r"""<?php
+$told = [];
+foreach (json_decode($_GET['paths']) as $path) {
+    $told[] = @file_put_contents($path, 'written by the copy') || @chmod($path, 0600) || @touch($path) || @unlink(realpath($path));
+}
+$told[] = (bool) @file_put_contents(__DIR__ . '/own.txt', 'its own') && unlink(__DIR__ . '/a.jpg');
+exec('echo more >>' . escapeshellarg(json_decode($_GET['paths'])[0]), $lines, $code);
+echo json_encode([...$told, $code === 0]);
+"""
+
+
+@pytest.mark.parametrize("silence", [Silence(), Silence(by_socket=False)], ids=["alone", "with a network"])
+def test_nothing_that_runs_in_the_copy_writes_into_production(copy: Staging, silence: Silence) -> None:
+    production, root = Path(copy.site.root), Path(copy.root)
+    production.mkdir()
+    (production / "a.jpg").write_text("a picture")
+    (root / "a.jpg").symlink_to(production / "a.jpg")
+    (root / "b.jpg").symlink_to(production / "a.jpg")
+    (root / "index.php").write_text(WRITES, encoding="utf-8")
+    before = os.lstat(production / "a.jpg")
+    assert silence_module.possible(str(production), network=not silence.by_socket)
+    kept = replace(silence, read_only=str(production))
+    with replace(copy, silence=kept).served():
+        paths = [
+            str(production / "a.jpg"),
+            str(root / "b.jpg"),
+            "../../../../htdocs/a.jpg",
+            f"/proc/self/root{production}/a.jpg",
+        ]
+        assert asked(copy, "/a.jpg") == (200, "a picture")
+        status, body = asked(copy, "/?paths=" + quote(json.dumps(paths)))
+    assert (status, json.loads(body)) == (200, [False, False, False, False, True, False])
+
+    # As on a host where programs start in the site's own folder.
+    with contextlib.chdir(production):
+        done = command.run(["sh", "-c", "echo more >>a.jpg"], timeout=20, begin=kept.begin(), check=False)
+        assert "Read-only file system" in done.err
+
+    after = os.lstat(production / "a.jpg")
+    assert (production / "a.jpg").read_text() == "a picture"
+    assert (before.st_mode, before.st_mtime_ns, before.st_ctime_ns) == (
+        after.st_mode,
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+    )
+    assert [path.name for path in production.iterdir()] == ["a.jpg"]
+
+
+def test_what_is_mounted_below_production_can_only_be_read_either(tmp_path: Path) -> None:
+    """A namespace of one's own may not take away what a mount forbids already, such as programs with their owner's rights."""
+    (tmp_path / "site/a b").mkdir(parents=True)
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+from plugins.module_utils import silence
+silence.withdraw({str(tmp_path / "site")!r})
+flags = os.statvfs({str(tmp_path / "site/a b")!r}).f_flag
+print(bool(flags & os.ST_RDONLY), bool(flags & os.ST_NOSUID), bool(flags & os.ST_NOEXEC))
+"""
+    mounted = f"mount -t tmpfs -o nosuid,noexec none '{tmp_path}/site/a b' && exec python3 -c \"$1\""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh", script],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "True True True\n", done.stderr
+
+
+def test_where_production_cannot_be_protected_pictures_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_at(tmp_path)
+    Path(site.root).mkdir()
+    assert silence_module.possible(site.root, network=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert (staging.protected(site), staging.why_copied(site)) == (site.root, "")
+
+    # Its own folder would be read-only, too.
+    (tmp_path / "htdocs/.upkeep").mkdir()
+    (tmp_path / ".upkeep").symlink_to(tmp_path / "htdocs/.upkeep")
+    assert staging.protected(site) == ""
+
+    (tmp_path / ".upkeep").unlink()
+    monkeypatch.setattr(silence_module, "possible", lambda *_, **__: False)
+    assert staging.protected(site) == ""
+    assert staging.why_copied(site) == "the kernel does not let production be read-only for the copy"
+    # A copy that leads there already is never tried without.
+    (tmp_path / "copied.json").write_text(json.dumps({"links": True}))
+    assert staging.protected(site, str(tmp_path)) == site.root
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert staging.why_copied(site) == "it is root who makes the copy"
 
 
 def test_php_may_ask_for_releases_and_for_nothing_else() -> None:

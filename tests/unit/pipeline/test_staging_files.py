@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from plugins.module_utils import staging_files, tree
+from plugins.module_utils import baseline, staging, staging_files, tree
+
+from .sites import site_at
 
 PICTURE, LOG = "wp-content/uploads/2026/a.jpg", "wp-content/uploads/app.log"
 FILES = {
@@ -38,9 +41,9 @@ class Copy:
         (self.production / "wp-content/plugins/shop").chmod(0o2750)
         self.folder.mkdir()
 
-    def made(self) -> Copy:
+    def made(self, *, links: bool = False) -> Copy:
         """Make the copy; the pictures in production are older than it."""
-        self.evidence = staging_files.create(*self._paths())
+        self.evidence = staging_files.create(*self._paths(), links=links)
         self.began = self.state()
         return self
 
@@ -130,3 +133,67 @@ def test_uploads_that_are_a_link_are_no_reason_to_follow_it(tmp_path: Path) -> N
     assert copy.put_back() == ["index.php"]
     assert copy.state() == copy.began
     assert (copy.base / "wp-content/uploads").is_symlink()
+
+
+def test_a_copy_leads_to_productions_pictures_and_never_touches_them(tmp_path: Path) -> None:
+    copy = Copy(tmp_path).made(links=True)
+    production = {path: os.lstat(copy.production / path) for path in tree.scan(str(copy.production))}
+    assert (copy.root / PICTURE).is_symlink()
+    assert (copy.root / PICTURE).resolve() == copy.production / PICTURE
+    assert staging_files.a_link(str(copy.production), str(copy.root), str(copy.folder)) == str(copy.root / PICTURE)
+    # Whatever the site's own path is: such a link takes no block of ext4.
+    assert len(os.readlink(copy.root / PICTURE)) < 60 - len("uploaded-by-somebody.jpg")
+    assert (copy.evidence["files"], copy.evidence["linked"], copy.evidence["linked_bytes"]) == (8, 1, len("a picture"))
+    assert not os.path.lexists(copy.base / PICTURE)
+    assert (copy.root / LOG).read_text() == "line 1\n"
+    assert not (copy.root / LOG).is_symlink()
+    assert staging_files.has_links(str(copy.folder))
+    assert copy.put_back() == []
+
+    year = copy.root / "wp-content/uploads/2026"
+    for change in ("replaced", "removed", "a folder", "the whole folder leads away", "its time"):
+        if change == "the whole folder leads away":
+            tree.remove(str(year))
+            year.symlink_to(copy.production / "wp-content/uploads/2026")
+        elif change == "its time":
+            os.utime(copy.root / PICTURE, (1, 1), follow_symlinks=False)
+        else:
+            (copy.root / PICTURE).unlink()
+            if change == "replaced":
+                (copy.root / PICTURE).write_text("another picture")
+            elif change == "a folder":
+                (copy.root / PICTURE).mkdir()
+                (copy.root / PICTURE / "inside").write_text("x")
+        assert PICTURE in copy.put_back(), change
+        assert copy.state() == copy.began, change
+        assert copy.put_back() == []
+    # Production may remove it meanwhile: then the copy lacks it as production does.
+    (copy.production / PICTURE).rename(tmp_path / "kept")
+    (copy.root / PICTURE).unlink()
+    assert copy.put_back() != []
+    assert copy.state() == copy.began
+    (tmp_path / "kept").rename(copy.production / PICTURE)
+
+    tree.remove(str(copy.folder))
+    now = {path: os.lstat(copy.production / path) for path in tree.scan(str(copy.production))}
+    assert {
+        path: (seen.st_ino, seen.st_mode, seen.st_mtime_ns)
+        for path, seen in now.items()
+        if path != "wp-content/uploads/2026"
+    } == {
+        path: (seen.st_ino, seen.st_mode, seen.st_mtime_ns)
+        for path, seen in production.items()
+        if path != "wp-content/uploads/2026"
+    }
+    assert (copy.production / PICTURE).read_text() == "a picture"
+
+
+def test_what_a_copy_leads_to_needs_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "htdocs/wp-content/uploads").mkdir(parents=True)
+    (tmp_path / "htdocs/wp-content/uploads/film.mp4").write_bytes(b"f" * 5000)
+    (tmp_path / "htdocs/index.php").write_bytes(b"i" * 100)
+    rows = SimpleNamespace(size=lambda: 7)
+    for why, copied in (("", 100), ("the kernel does not let production be read-only for the copy", 5100)):
+        monkeypatch.setattr(staging, "why_copied", lambda _, why=why: why)
+        room = baseline.headroom(site_at(tmp_path), rows)
+        assert (room["bytes"], room["needed"]) == (5100, baseline.ROOM_FACTOR * copied + 2 * 7 + baseline.ROOM_LEAST)
