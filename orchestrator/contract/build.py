@@ -33,7 +33,7 @@ from orchestrator.contract.model import (
     Window,
 )
 from orchestrator.contract.schema import LATER_DUTIES
-from orchestrator.contract.schema_function import DEFAULT_PATHS
+from orchestrator.contract.schema_function import DEFAULT_PATHS, WRITING
 from orchestrator.contract.schema_update import WEEK
 
 # Data has no types after the schema has looked at it; this is the one module that may say Any about a contract.
@@ -115,7 +115,7 @@ def _function(data: Checked) -> Function:
         min_bytes=int(data.get("min_bytes", 0)),
         max_bytes=int(data.get("max_bytes", 0)),
         steps=tuple(_step(step) for step in data.get("steps", ())),
-        places=tuple(data.get("in", ("staging",) if kind == "steps" else ())),
+        places=tuple(data.get("in", ("staging",) if kind in WRITING else ())),
         mail=Mail(data["mail"]["to"], tuple(data["mail"].get("text", ()))) if "mail" in data else None,
     )
 

@@ -9,7 +9,7 @@ from typing import Literal
 Policy = Literal["all", "minor", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
 HoldKind = Literal["core", "plugin", "theme"]
-FunctionKind = Literal["page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "steps"]
+FunctionKind = Literal["page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "admin", "editor", "steps"]
 LookLevel = Literal["low", "high", "never"]
 Period = Literal["daily", "weekly", "monthly"]
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from orchestrator.contract.schema_words import Schema, choice, listed, mapping, number, seconds, text, word
 
-KINDS = ("page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "steps")
+KINDS = ("page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "admin", "editor", "steps")
 # Those that a browser can show.
 PAGES = ("page", "search", "login")
 # Where a kind always is; what is not listed must say its path.
-DEFAULT_PATHS = {"xmlrpc_off": "/xmlrpc.php", "login": "/wp-login.php", "feed": "/feed/", "sitemap": "/wp-sitemap.xml"}
+DEFAULT_PATHS = {
+    "xmlrpc_off": "/xmlrpc.php",
+    "login": "/wp-login.php",
+    "feed": "/feed/",
+    "sitemap": "/wp-sitemap.xml",
+    "editor": "/wp-admin/post-new.php",
+}
+# What leaves something behind wherever it is asked: an order, a draft.
+WRITING = ("steps", "editor")
 
 PATH = r"^/[A-Za-z0-9/._~%?&=+:@,-]{0,500}$"
 PATH_ALLOWED = "a path that begins with '/', of letters, digits and / . _ ~ % ? & = + : @ , -"
@@ -31,10 +39,11 @@ def function_schema() -> Schema:
         {
             "kind": choice(
                 "What is looked at: a page; a feed or a sitemap with something in it; an answer in JSON; what a search finds; the "
-                "form of the login; that XML-RPC is off; steps one after another. Without it: page.",
+                "form of the login; that XML-RPC is off; a page that an administrator sees, or the editor with a new post; steps one "
+                "after another. Without it: page.",
                 *KINDS,
             ),
-            "path": path("What is asked for, from the first slash. page, rest and search need it."),
+            "path": path("What is asked for, from the first slash. page, rest, search and admin need it."),
             "text": words("Words that must stand in the answer.", "Example Bakery"),
             "absent": words("Words that may not stand there.", "Out of order"),
             "selector": selector(),
@@ -44,7 +53,7 @@ def function_schema() -> Schema:
             "max_bytes": number("It is no larger.", 500_000, 1, 8_000_000),
             "steps": listed("For steps: what a visitor does, with one jar of cookies.", _step(), 1, 30),
             "in": listed(
-                "For steps: where they are taken. They write, so without it: staging alone.",
+                "For steps and editor: where they are taken. They write, so without it: staging alone.",
                 choice("A place.", "staging", "production"),
                 1,
                 2,

@@ -21,8 +21,12 @@ CHECKS = {
     "feed": _WORDS,
     "sitemap": _WORDS,
     "xmlrpc_off": (),
+    "admin": (*_WORDS, "selector"),
+    "editor": (*_WORDS, "selector", "in"),
     "steps": ("steps", "in", "mail", "max_seconds"),
 }
+# Nobody can be signed in where we do not know how.
+_SIGNED_IN = ("admin", "editor")
 _PASSWORDS = ("pass", "pwd")
 
 
@@ -42,6 +46,7 @@ def function_findings(view: View, site: Path) -> Iterator[Finding]:
         if path is not None and (problem := page_problem(path)):
             yield Finding((*function, "path"), problem)
         yield from _checks(view, function)
+        yield from _signed_in(view, function, cms)
 
 
 def _checks(view: View, function: Path) -> Iterator[Finding]:
@@ -54,6 +59,7 @@ def _checks(view: View, function: Path) -> Iterator[Finding]:
         if key not in known and any(key in checks for checks in CHECKS.values()):
             can = f"Allowed with it: {', '.join(known)}." if known else "Nothing more can be said of it."
             yield Finding((*function, key), f"a function of kind {kind} has no {quoted(key)}. {can}", at_key=True)
+    yield from _places(view, function)
     if kind == "steps":
         yield from _steps(view, function, said)
     elif "path" not in said and kind not in DEFAULT_PATHS:
@@ -65,6 +71,23 @@ def _checks(view: View, function: Path) -> Iterator[Finding]:
         )
     if kind == "search":
         yield from _search(view, function, said)
+
+
+def _signed_in(view: View, function: Path, cms: str) -> Iterator[Finding]:
+    kind, path = view.text(*function, "kind"), view.text(*function, "path")
+    if kind not in _SIGNED_IN:
+        return
+    if cms != "wordpress":
+        message = f"a function of kind {kind} is WordPress's, and this site has cms: {cms}."
+        yield Finding((*function, "kind"), message)
+    elif path is not None and "/wp-admin/" not in path:
+        yield Finding((*function, "path"), "no page of the administration: its path has '/wp-admin/' in it.")
+
+
+def _places(view: View, function: Path) -> Iterator[Finding]:
+    for place in view.below(*function, "in"):
+        if view.get(*function, "in", 0) == view.get(*place) and place[-1] != 0:
+            yield Finding(place, f"{quoted(view.text(*place))} stands here twice.")
 
 
 def _search(view: View, function: Path, said: dict[str, Data]) -> Iterator[Finding]:
@@ -86,9 +109,6 @@ def _steps(view: View, function: Path, said: dict[str, Data]) -> Iterator[Findin
     if "steps" not in said:
         message = "the key 'steps' is missing: what a visitor does, such as [{get: /shop/}, {post: /order/, form: {name: Ada}}]."
         yield Finding(function, message, at_key=True)
-    for place in view.below(*function, "in"):
-        if view.get(*function, "in", 0) == view.get(*place) and place[-1] != 0:
-            yield Finding(place, f"{quoted(view.text(*place))} stands here twice.")
     for step in view.below(*function, "steps"):
         yield from _step(view, step)
 

@@ -8,7 +8,7 @@ from typing import Literal
 from orchestrator.contract.model import Function, FunctionKind, Mail, Pictures, Site, Step
 from orchestrator.contract.schema_function import PAGES
 
-ProbeKind = FunctionKind | Literal["ajax", "admin", "assets", "log"]
+ProbeKind = FunctionKind | Literal["ajax", "assets", "log"]
 
 
 @dataclass(frozen=True)

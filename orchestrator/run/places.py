@@ -37,6 +37,12 @@ def state_folder() -> Path:
     return (Path(home) if home else Path.home() / ".local" / "state") / "upkeep"
 
 
+def cache_folder() -> Path:
+    """Return the folder of what can be had again at any time, as the XDG rules have it."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "upkeep"
+
+
 def pictures_folder(state: Path, run: str) -> Path:
     """Return where the pictures of a run lie."""
     return state / "pictures" / run

@@ -233,7 +233,17 @@ class Database:
         self.query(
             f"CREATE TABLE IF NOT EXISTS {STAGING_MARK} (what VARCHAR(99) PRIMARY KEY) COMMENT = 'Upkeep empties this database'"
         )
-        self.drop([*self.tables(), *self.ours(PUT_ASIDE), *self.ours(PUT_AWAY), *self.ours(STAGED)])
+        self.drop(
+            [*self.tables(), *self.ours(PUT_ASIDE), *self.ours(PUT_AWAY), *self.ours(STAGED), *self._no_common_tables()]
+        )
+
+    def _no_common_tables(self) -> list[str]:
+        """Return MariaDB's sequences and tables that keep their history; DROP TABLE drops both."""
+        rows = self.query(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+            " AND TABLE_TYPE NOT IN ('BASE TABLE', 'VIEW')"
+        )
+        return [row[0] for row in rows]
 
     def drop_views(self) -> None:
         """Drop every view."""

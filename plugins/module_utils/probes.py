@@ -32,6 +32,10 @@ from .web import Answer, Target
 
 MAX_ASSETS = 80
 MAX_PROBLEMS = 10
+# The block editor's own page, and the form of the one before it.
+_EDITOR = re.compile(
+    r"<body[^>]*\bclass=[\"'][^\"']*\bblock-editor-page\b|<form[^>]*\bname=[\"']post[\"']", re.IGNORECASE
+)
 _ADMIN_BODY = re.compile(r"<body[^>]*\bclass=[\"'][^\"']*\bwp-admin\b", re.IGNORECASE)
 
 
@@ -78,7 +82,7 @@ def _probe(around: Round, probe: Mapping[str, Any], has_admin: bool) -> dict[str
     check = _KINDS.get(str(probe["kind"]))
     if check is None:
         return result(probe, Answer(0), [f"this version knows no probe of kind '{probe['kind']}'"])
-    if probe["kind"] == "admin" and not has_admin:
+    if probe["kind"] in ("admin", "editor") and not has_admin:
         return result(probe, Answer(0), ["no session of an administrator was given"])
     return check(around, probe)
 
@@ -91,7 +95,9 @@ def _page(around: Round, probe: Mapping[str, Any]) -> dict[str, Any]:
     return result(probe, answer, problems + content_problems(answer, probe, status))
 
 
-def _admin(around: Round, probe: Mapping[str, Any]) -> dict[str, Any]:
+def _admin(
+    around: Round, probe: Mapping[str, Any], more: Callable[[str], list[str]] = lambda _text: []
+) -> dict[str, Any]:
     status = int(probe.get("status") or 200)
     answer = around.ask(str(probe["path"]), expected=status, admin=True, from_cache=True)
     where = answer.headers.get("location", "") if 300 <= answer.status < 400 else ""
@@ -100,8 +106,15 @@ def _admin(around: Round, probe: Mapping[str, Any]) -> dict[str, Any]:
         text = decoded(answer)
         if 'id="wpadminbar"' not in text and not _ADMIN_BODY.search(text):
             problems.append("not logged in" if 'id="loginform"' in text else "not a page of the administration")
+        else:
+            problems += more(text)
         problems += content_problems(answer, probe, status)
     return result(probe, answer, problems)
+
+
+def _editor(around: Round, probe: Mapping[str, Any]) -> dict[str, Any]:
+    """The page in which a post is written. It makes an empty draft, as WordPress does for anybody who opens it."""
+    return _admin(around, probe, lambda text: [] if _EDITOR.search(text) else ["there is no editor"])
 
 
 def _rest(around: Round, probe: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,6 +195,7 @@ def _log(watched: Mapping[str, Any], probe: Mapping[str, Any]) -> dict[str, Any]
 _KINDS: dict[str, Callable[[Round, Mapping[str, Any]], dict[str, Any]]] = {
     "page": _page,
     "admin": _admin,
+    "editor": _editor,
     "rest": _rest,
     "ajax": _ajax,
     "assets": _assets,

@@ -526,6 +526,10 @@ CHECKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no-passwords": ({"kind": "steps", "steps": [{"post": "/", "form": {"user_pass": "b"}}]}, "steps[1].form.user_pass", "never"),
     "no-way-out": ({"kind": "steps", "steps": [{"get": "//evil/"}]}, "steps[1].get", "names another host"),
     "a-page-has-no-steps": ({"path": "/", "steps": [{"get": "/"}]}, "steps", "a function of kind page has no 'steps'"),
+    "admin-needs-a-path": ({"kind": "admin"}, "", "the key 'path' is missing"),
+    "admin-is-below-wp-admin": ({"kind": "admin", "path": "/shop/"}, "path", "its path has '/wp-admin/' in it"),
+    "an-editor-has-a-status": ({"kind": "editor", "status": 200}, "status", "a function of kind editor has no 'status'"),
+    "an-editor-in-one-place-once": ({"kind": "editor", "in": ["staging", "staging"]}, "in[2]", "stands here twice"),
     "no-such-kind": ({"path": "/", "kind": "sitmap"}, "kind", "Did you mean 'sitemap'"),
 }  # fmt: skip
 
@@ -549,6 +553,19 @@ def test_a_function_of_another_kind() -> None:
     function = contract_with(FUNCTION, said).site("shop").functions[0]
     assert (function.kind, function.max_seconds, function.absent, function.max_bytes) == ("page", 1.5, ("y",), 9)
     assert contract_with(FUNCTION, {"name": "x", "kind": "login"}).site("shop").functions[0].path == "/wp-login.php"
+
+
+def test_nobody_is_signed_in_at_a_site_that_is_not_wordpress() -> None:
+    editor = {"name": "x", "kind": "editor"}
+    data = changed(("sites", "shop", "cms"), "other", changed(UPDATE, DELETED, changed(FUNCTION, editor)))
+    assert "a function of kind editor is WordPress's" in " ".join(
+        mistake.message for mistake in mistakes_of(written(data))
+    )
+
+
+def test_the_editor_makes_a_draft_so_it_is_asked_for_in_staging_alone() -> None:
+    function = contract_with(FUNCTION, {"name": "x", "kind": "editor"}).site("shop").functions[0]
+    assert (function.path, function.places) == ("/wp-admin/post-new.php", ("staging",))
 
 
 def test_steps_are_taken_in_staging_alone_unless_the_contract_says_otherwise() -> None:

@@ -266,6 +266,21 @@ def test_admin(site: SmallSite, reply: Reply, problems: list[str]) -> None:
     assert one(site, probe("admin", "/wp-admin/index.php"), cookies_admin="wordpress_x=y")["problems"] == problems
 
 
+EDITORS = {
+    "block-editor": ('<html><body class="wp-admin block-editor-page"></body></html>', []),
+    "classic-editor": ('<html><body class="wp-admin"><form name="post" action="post.php"></form></body></html>', []),
+    "no-editor": ('<html><body class="wp-admin index-php"></body></html>', ["there is no editor"]),
+    "front-page-instead": (GOOD.decode(), ["not a page of the administration"]),
+}
+
+
+@pytest.mark.parametrize(("page", "problems"), EDITORS.values(), ids=EDITORS.keys())
+def test_editor(site: SmallSite, page: str, problems: list[str]) -> None:
+    site.replies["/wp-admin/post-new.php"] = html(page.encode())
+    found = one(site, probe("editor", "/wp-admin/post-new.php"), cookies_admin="wordpress_x=y")
+    assert found["problems"] == problems
+
+
 def test_only_admin_probes_carry_the_session(site: SmallSite) -> None:
     site.page("/", "hello")
     site.page("/wp-admin/index.php", BAR.decode())
