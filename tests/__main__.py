@@ -42,7 +42,9 @@ class Count:
     began: float = field(default_factory=time.monotonic)
 
     def add(self, junit: Path) -> None:
-        """Add the numbers of one pytest run."""
+        """Add the numbers of one pytest run, if it was one and came so far as to write them down."""
+        if not junit.exists():
+            return
         # Our own file, written a moment ago.
         for suite in ElementTree.parse(junit).getroot().iter("testsuite"):  # noqa: S314
             self.tests += int(suite.get("tests", 0))
@@ -120,10 +122,18 @@ def on_hosts() -> list[str]:
 LANES = ("testa", "testb")
 """The labs on which tests run side by side: one keeps about one core busy, and two cores are the least there is."""
 
+
+def pure() -> list[Command]:
+    """Return the tests that need no host."""
+    return [pytest("unit and seam tests", "tests/unit", "tests/seam", "-m", "not root", "-n", "auto")]
+
+
 GROUPS = {
     "format": formatting,
     "lint": lint,
-    "pure": lambda: [pytest("unit and seam tests", "tests/unit", "tests/seam", "-m", "not root", "-n", "auto")],
+    "pure": pure,
+    # The pure tests begin when only ansible-lint, which keeps one core busy, has not ended yet.
+    "lint+pure": lambda: [*lint(), *pure()],
     "lab": lambda: [
         pytest(
             "tests on real hosts",
@@ -139,8 +149,8 @@ GROUPS = {
     ],
     "molecule": molecule,
 }
-SIDE_BY_SIDE = ("lint", "molecule")
-SETS = {"all": ["lint", "pure", "lab", "molecule"], "quick": ["format", "pure"]}
+SIDE_BY_SIDE = ("lint", "lint+pure", "molecule")
+SETS = {"all": ["lint+pure", "lab", "molecule"], "quick": ["format", "pure"]}
 
 
 def as_root(command: Command, **environment: str) -> tuple[str, ...]:
@@ -155,15 +165,16 @@ def as_root(command: Command, **environment: str) -> tuple[str, ...]:
 
 def run(command: Command, count: Count, scratch: Path) -> int:
     """Run one command; return its exit code."""
-    argv = as_root(command)
     junit = scratch / f"{time.monotonic_ns()}.xml"
-    if "pytest" in command.argv:
-        argv = (*argv, f"--junitxml={junit}")
     print(f"-- {command.name}", flush=True)
-    code = shown(argv, name=command.name)
-    if junit.exists():
-        count.add(junit)
+    code = shown((*as_root(command), *counted(command, junit)), name=command.name)
+    count.add(junit)
     return code
+
+
+def counted(command: Command, junit: Path) -> tuple[str, ...]:
+    """Return what a command is told so that it writes down what it counted."""
+    return (f"--junitxml={junit}",) if "pytest" in command.argv else ()
 
 
 def one_by_one(commands: list[Command], count: Count, scratch: Path) -> Command | None:
@@ -171,7 +182,7 @@ def one_by_one(commands: list[Command], count: Count, scratch: Path) -> Command 
     return next((command for command in commands if run(command, count, scratch)), None)
 
 
-def side_by_side(commands: list[Command]) -> Command | None:
+def side_by_side(commands: list[Command], count: Count, scratch: Path) -> Command | None:
     """Run commands, one in each lane at a time, and show what each printed when it has ended. Return one that failed.
 
     Those that want a host find the name of the lane's lab in their environment.
@@ -184,9 +195,8 @@ def side_by_side(commands: list[Command]) -> Command | None:
         for lane in LANES:
             if lane not in running and waiting and failed is None:
                 command, output = waiting.pop(), tempfile.TemporaryFile()  # noqa: SIM115  # closed when it was shown
-                process = subprocess.Popen(
-                    as_root(command, UPKEEP_LAB=lane), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-                )
+                argv = (*as_root(command, UPKEEP_LAB=lane), *counted(command, scratch / f"{lane}.xml"))
+                process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
                 running[lane] = (command, process, output)
                 print(f"-- {command.name} begins", flush=True)
         time.sleep(0.2)
@@ -194,6 +204,8 @@ def side_by_side(commands: list[Command]) -> Command | None:
             if process.poll() is None:
                 continue
             del running[lane]
+            count.add(scratch / f"{lane}.xml")
+            (scratch / f"{lane}.xml").unlink(missing_ok=True)
             failed = command if process.returncode else failed
             print(
                 f"-- {command.name} ended with {process.returncode} after {time.monotonic() - began:.0f} s", flush=True
@@ -230,7 +242,8 @@ def main(names: list[str]) -> int:
                 print(f"\n==== {name} ".ljust(100, "="), flush=True)
                 commands = GROUPS[name]()
                 needs_lab = needs_lab or any(command.root for command in commands)
-                failed = side_by_side(commands) if name in SIDE_BY_SIDE else one_by_one(commands, count, Path(scratch))
+                together = side_by_side if name in SIDE_BY_SIDE else one_by_one
+                failed = together(commands, count, Path(scratch))
                 if failed is not None:
                     report.append(f"{name}: FAILED at {failed.name}")
                     break

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 # Their asserts are told in full, as those of the tests are.
-pytest.register_assert_rewrite("tests.pipeline", "tests.host.shop")
+pytest.register_assert_rewrite("tests.pipeline", "tests.host.shop", "tests.trials")
 
 from tests.host.shop import Shop, shop_of  # noqa: E402
 from tests.lab import Lab  # noqa: E402
-from tests.lanes import Lanes  # noqa: E402
+from tests.lanes import Lanes, when  # noqa: E402
 from tests.pipeline import Site  # noqa: E402
+from tests.trials import AsTemplate, Trials  # noqa: E402
 
 HOST = "shop"
 
@@ -26,6 +27,11 @@ HOST = "shop"
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None:
     """Deal files out by tests/lanes.py where a whole file goes to one lane; otherwise by xdist's own ways."""
     return Lanes(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: when(item.nodeid))
 
 
 @pytest.fixture(scope="session")
@@ -61,15 +67,31 @@ def sockets() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def as_template() -> set[str]:
+def as_template(lab: Lab, sockets: Path) -> Iterator[AsTemplate]:
     """Return the hosts whose site is known to be as its template has it."""
-    return set()
+    hosts = AsTemplate()
+    yield hosts
+    hosts.end_trials()
 
 
 @pytest.fixture
-def shop(lab: Lab, tmp_path: Path, sockets: Path, as_template: set[str]) -> Shop:
+def trials(
+    lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: AsTemplate
+) -> Iterator[Trials]:
+    """Return a staging copy of the shop in which bad releases are tried; tests that come one after the other share it."""
+    trials = as_template.trials
+    if trials is None:
+        folder = tmp_path_factory.mktemp("trials")
+        trials = Trials.begun(lab, HOST, sockets, folder, reset=HOST not in as_template)
+        as_template.discard(HOST)
+    yield trials
+    as_template.trials = trials if trials.is_whole else None
+
+
+@pytest.fixture
+def shop(lab: Lab, tmp_path: Path, sockets: Path, as_template: AsTemplate) -> Shop:
     """Return the shop as the template has it, for a test that changes the site."""
-    as_template.discard(HOST)
+    as_template.taken(HOST)
     return shop_of(lab, HOST, tmp_path / "inventories" / "example", sockets)
 
 
@@ -81,9 +103,10 @@ def site(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
 
 @pytest.fixture
 def untouched_site(
-    lab: Lab, tmp_path: Path, sockets: Path, as_template: set[str], monkeypatch: pytest.MonkeyPatch
+    lab: Lab, tmp_path: Path, sockets: Path, as_template: AsTemplate, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Site]:
     """Return the shop for a test that shows that nothing happens to it: that saves the reset before the next such test."""
+    as_template.end_trials()
     shop = shop_of(lab, HOST, tmp_path / "inventories" / "example", sockets, reset=HOST not in as_template)
     as_template.discard(HOST)
     site = _site(shop, monkeypatch, tmp_path)

@@ -173,24 +173,6 @@ class Site:
             ended[seen.step] = Step(seen.step, outcome, seen.message, report.evidence)
         return ended
 
-    def held_in_staging(self, version: str) -> str:
-        """Offer one release of lab-banner; assert that it is held and production as it was; return the reason.
-
-        That all of production is as it was is looked at by the fixture `untouched_site`.
-        """
-        self.offer(lab_banner=version)
-        said_before = self.host.php_log()
-        steps = self.run(*WHOLE)
-        rehearsed = steps["rehearse"]
-        assert rehearsed.outcome == "nothing-to-do", rehearsed.message
-        assert list(rehearsed.held) == ["lab-banner"]
-        assert [steps[name].outcome for name in ("promote", "release")] == ["nothing-to-do", "done"]
-        assert self.version() == "1.0"
-        assert self.host.php_log() == said_before
-        self.serves("1.0")
-        self.tidy()
-        return rehearsed.held["lab-banner"]
-
     def put_back_in_production(self, *, state: State) -> Step:
         """Run the steps with what is on offer; assert that staging saw nothing and production went back to `state`."""
         steps = self.run(*WHOLE)

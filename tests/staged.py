@@ -15,6 +15,7 @@ from tests.host.interrupted import Interrupted
 from tests.host.shop import shop_of
 from tests.lab import Lab
 from tests.pipeline import Site, State, processes_of_ours
+from tests.trials import AsTemplate
 
 OVER_SECONDS = 60
 STAGED = ("preflight", "stage", "rehearse")
@@ -69,9 +70,9 @@ def whole(state: State) -> State:
 
 
 @contextmanager
-def staged(lab: Lab, sockets: Path, folder: Path, as_template: set[str], **offer: str) -> Iterator[Staged]:
+def staged(lab: Lab, sockets: Path, folder: Path, as_template: AsTemplate, **offer: str) -> Iterator[Staged]:
     """Stage what is on offer; at the end the run is released and nothing of it may be left."""
-    as_template.discard("shop")
+    as_template.taken("shop")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(sockets))
         site = Site(shop_of(lab, "shop", folder / "inventories" / "example", sockets), folder)

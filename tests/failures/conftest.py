@@ -9,10 +9,13 @@ import pytest
 
 from tests.lab import Lab
 from tests.staged import Staged, staged
+from tests.trials import AsTemplate
 
 
 @pytest.fixture(scope="module")
-def ready(lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: set[str]) -> Iterator[Staged]:
+def ready(
+    lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: AsTemplate
+) -> Iterator[Staged]:
     """Stage good releases once for a file; each of its tests begins from there."""
     folder = tmp_path_factory.mktemp("ready")
     with staged(lab, sockets, folder, as_template, lab_banner="1.1", lab_alpha="1.1") as ready:

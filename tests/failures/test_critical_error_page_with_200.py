@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pipeline import Site
+from tests.trials import Trials
 
 pytestmark = pytest.mark.root
 
 
-def test_critical_error_page_with_200(untouched_site: Site) -> None:
-    reason = untouched_site.held_in_staging("2.9")
+def test_critical_error_page_with_200(trials: Trials) -> None:
+    reason = trials.held("2.9")
 
     assert "the page says 'There has been a critical error'" in reason
     assert "status" not in reason

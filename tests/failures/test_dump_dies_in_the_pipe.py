@@ -13,14 +13,15 @@ import pytest
 from tests.conftest import HOST
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: set[str]) -> Shop:
+def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: AsTemplate) -> Shop:
     """Return one shop with one bucket for all cases: none of them changes the site."""
-    as_template.discard(HOST)
+    as_template.taken(HOST)
     return shop_of(lab, HOST, tmp_path_factory.mktemp("dump") / "inventories" / "example", sockets)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.pipeline import Site, php_settings, struck, without_program
+from tests.trials import Trials
 
 pytestmark = pytest.mark.root
 
@@ -27,8 +28,8 @@ def agent(site: Site) -> Iterator[None]:
         yield
 
 
-def test_fatal_on_every_request_in_staging(untouched_site: Site) -> None:
-    reason = untouched_site.held_in_staging("2.0")
+def test_fatal_on_every_request_in_staging(trials: Trials) -> None:
+    reason = trials.held("2.0")
 
     for function in ("front page", "dashboard", "assets"):
         assert function in reason

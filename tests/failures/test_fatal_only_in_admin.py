@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pipeline import Site
+from tests.trials import Trials
 
 pytestmark = pytest.mark.root
 
 
-def test_fatal_only_in_admin(untouched_site: Site) -> None:
-    reason = untouched_site.held_in_staging("2.4")
+def test_fatal_only_in_admin(trials: Trials) -> None:
+    reason = trials.held("2.4")
 
     assert "dashboard: status 500, expected 200" in reason
     assert "front page" not in reason

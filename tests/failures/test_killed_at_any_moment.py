@@ -32,7 +32,7 @@ VICTIMS = ("module", "children", "everything", "way back", "connection")
 
 def begin(host: Interrupted) -> subprocess.Popen[bytes]:
     """Promote through a connection of its own, as Ansible does; return when the program is at work."""
-    command = f"PYTHONPATH={host.home} PYTHONDONTWRITEBYTECODE=1 python3 {host.home}/at_the_host.py"
+    command = f"PYTHONPATH={host.home} python3 {host.home}/at_the_host.py"
     process = subprocess.Popen(
         host.site.host.ssh(command), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.pipeline import Site
+from tests.trials import Trials
 
 pytestmark = pytest.mark.root
 
 
-def test_log_only_fatal(untouched_site: Site) -> None:
-    reason = untouched_site.held_in_staging("2.10")
+def test_log_only_fatal(trials: Trials) -> None:
+    reason = trials.held("2.10")
 
     assert "PHP Fatal error" in reason
     assert "lab_banner_missing_function" in reason

@@ -9,12 +9,13 @@ import pytest
 from tests.lab import Lab
 from tests.pipeline import Site
 from tests.staged import staged
+from tests.trials import AsTemplate, Trials
 
 pytestmark = pytest.mark.root
 
 
-def test_schema_moves_forward_in_staging(untouched_site: Site) -> None:
-    assert "front page: status 500" in untouched_site.held_in_staging("2.11")
+def test_schema_moves_forward_in_staging(trials: Trials) -> None:
+    assert "front page: status 500" in trials.held("2.11")
 
 
 def test_schema_moves_forward_in_production(site: Site) -> None:
@@ -61,7 +62,7 @@ def test_schema_moves_forward_in_production_alone(site: Site) -> None:
 
 
 def test_schema_moves_forward_in_production_alone_and_the_promotion_dies(
-    lab: Lab, sockets: Path, tmp_path: Path, as_template: set[str]
+    lab: Lab, sockets: Path, tmp_path: Path, as_template: AsTemplate
 ) -> None:
     with staged(lab, sockets, tmp_path, as_template, lab_banner="2.60") as ready:
         ready.host.ask("promote", stop="after Promotion.look", alone=True)

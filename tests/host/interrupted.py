@@ -51,7 +51,7 @@ class Interrupted:
 
     def python(self, program: str, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         """Run a program of that folder as the site's owner."""
-        command = ["env", f"PYTHONPATH={self.home}", "PYTHONDONTWRITEBYTECODE=1", "python3", f"{self.home}/{program}"]
+        command = ["env", f"PYTHONPATH={self.home}", "python3", f"{self.home}/{program}"]
         return self.site.host.run(command, user=self.site.host.ssh_user, input=json.dumps(request))
 
     def ask(self, what: str, stop: str = "", *, alone: bool = False) -> dict[str, Any]:

@@ -11,14 +11,15 @@ import yaml
 from tests.conftest import HOST
 from tests.host.shop import shop_of
 from tests.lab import Lab
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
 
 def test_a_declared_database_comes_back_with_the_site(
-    lab: Lab, tmp_path: Path, sockets: Path, as_template: set[str]
+    lab: Lab, tmp_path: Path, sockets: Path, as_template: AsTemplate
 ) -> None:
-    as_template.discard(HOST)
+    as_template.taken(HOST)
     shop = shop_of(lab, HOST, tmp_path / "inventories" / "example", sockets)
     found = re.search(r"DB_PASSWORD', '(\w+)'", (shop.host.disk / "htdocs" / "wp-config.php").read_text())
     assert found

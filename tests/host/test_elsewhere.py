@@ -15,6 +15,7 @@ from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
 from tests.lab.hosts import USERS, Host
 from tests.pipeline import Site, kill_modules, without_program
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
@@ -42,8 +43,11 @@ def fresh(lab: Lab) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="module")
-def gone(lab: Lab, fresh: Host, sockets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def gone(
+    lab: Lab, fresh: Host, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: AsTemplate
+) -> Iterator[Site]:
     """Return a site with one restore point, whose host cannot be reached any more."""
+    as_template.taken("shop")
     folder = tmp_path_factory.mktemp("elsewhere")
     shop = shop_of(lab, "shop", folder / "inventories" / "example", sockets)
     _know(shop, fresh)

@@ -16,6 +16,7 @@ from tests.host.leaving_words import typed
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
 from tests.lab.postgresql import end_notes, serve_notes
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
@@ -118,9 +119,11 @@ class Notes:
 
 
 @pytest.fixture(scope="module")
-def notes(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: set[str]) -> Iterator[Notes]:
+def notes(
+    lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: AsTemplate
+) -> Iterator[Notes]:
     """Return the site with its first notes."""
-    as_template.discard(HOST)
+    as_template.taken(HOST)
     shop = shop_of(lab, HOST, tmp_path_factory.mktemp("notes") / "inventories" / "example", sockets)
     notes = Notes(shop, serve_notes(shop.host))
     notes.sql(ODD)

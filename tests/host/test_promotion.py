@@ -18,6 +18,7 @@ from tests.lab import Lab
 from tests.lab.releases import release_file
 from tests.pipeline import WHOLE, Site
 from tests.staged import STAGED, Staged, staged
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
@@ -25,7 +26,9 @@ THEME = "twentytwentythree"
 
 
 @pytest.fixture(scope="module")
-def ready(lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: set[str]) -> Iterator[Staged]:
+def ready(
+    lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: AsTemplate
+) -> Iterator[Staged]:
     """Stage once a good release; each test begins from there."""
     with staged(lab, sockets, tmp_path_factory.mktemp("good"), as_template, lab_banner="1.1") as ready:
         yield ready

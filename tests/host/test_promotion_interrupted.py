@@ -12,6 +12,7 @@ from tests.lab import Lab
 from tests.lab.hosts import USERS
 from tests.lab.processes import wait_for
 from tests.staged import Staged, staged
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
@@ -45,7 +46,9 @@ MOMENTS_OF_A_WAY_BACK = (
 
 
 @pytest.fixture(scope="module")
-def ready(lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: set[str]) -> Iterator[Staged]:
+def ready(
+    lab: Lab, sockets: Path, tmp_path_factory: pytest.TempPathFactory, as_template: AsTemplate
+) -> Iterator[Staged]:
     """Stage once a release that is bad in production only; each test begins from there."""
     folder = tmp_path_factory.mktemp("bad")
     with staged(lab, sockets, folder, as_template, lab_banner=BAD_IN_PRODUCTION, lab_alpha="1.1") as ready:

@@ -16,6 +16,7 @@ from botocore.config import Config
 from tests.conftest import HOST
 from tests.host.shop import Played, Shop, shop_of
 from tests.lab import Lab
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
@@ -56,9 +57,9 @@ SHELL = "cd /srv/shop/htdocs; "
 
 
 @pytest.fixture(scope="module")
-def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: set[str]) -> Shop:
+def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: AsTemplate) -> Shop:
     """Return one shop with one bucket for all tests of this file: each leaves a site that is well."""
-    as_template.discard(HOST)
+    as_template.taken(HOST)
     shop = shop_of(lab, HOST, tmp_path_factory.mktemp("parts") / "inventories" / "example", sockets)
     shop.host.sql(ODD)
     written(shop, PHOTO, "old")

@@ -13,17 +13,18 @@ import pytest
 from tests.conftest import HOST
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: set[str]) -> Shop:
+def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: AsTemplate) -> Shop:
     """Return one shop with one bucket for all tests of this file: they only look at the site, all but the last.
 
     Its first restore point makes bucket and repository.
     """
-    as_template.discard(HOST)
+    as_template.taken(HOST)
     folder = tmp_path_factory.mktemp("snapshot") / "inventories" / "example"
     return shop_of(lab, HOST, folder, sockets, repository=False)
 

@@ -13,6 +13,7 @@ from tests.host.leaving_words import typed
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
 from tests.lab.drop_in import unpack_drop_in
+from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
@@ -37,9 +38,9 @@ echo get_class($GLOBALS['wpdb']);
 
 
 @pytest.fixture(scope="module")
-def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: set[str]) -> Shop:
+def shop(lab: Lab, tmp_path_factory: pytest.TempPathFactory, sockets: Path, as_template: AsTemplate) -> Shop:
     """Return the shop, moved to SQLite: the drop-in stands in its place and WordPress is installed anew."""
-    as_template.discard(HOST)
+    as_template.taken(HOST)
     shop = shop_of(lab, HOST, tmp_path_factory.mktemp("sqlite") / "inventories" / "example", sockets)
     unpack_drop_in(shop.host.disk / "htdocs" / "wp-content" / "plugins")
     script = "cp plugins/sqlite-database-integration/db.copy db.php && chown -R shop:shop . && systemctl stop mariadb"
