@@ -61,6 +61,7 @@ case $asked in
 *COUNT*wp_options*wp_posts*) printf 'wp_options\t4\nwp_posts\t4\n' ;;
 *COUNT*wp_options*) printf 'wp_options\t4\n' ;;
 *COUNT*wp_posts*) printf 'wp_posts\t4\n' ;;
+*"TABLE_NAME, TABLE_TYPE"*) { cat "$0.tables" 2>/dev/null; echo upkeep_staging; } | sed 's/$/\tBASE TABLE/' ;;
 *"BASE TABLE"*) cat "$0.tables" 2>/dev/null; echo upkeep_staging ;;
 *VIEWS*) ;;
 *TABLE_NAME*) echo upkeep_staging ;;
