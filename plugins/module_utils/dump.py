@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Sequence
 
 from . import command
-from .database import END_MARKER, OURS, PUT_ASIDE, PUT_AWAY, Database, DatabaseError, quoted
+from .database import DUMP_HISTORY, END_MARKER, OURS, PUT_ASIDE, PUT_AWAY, VERSIONED, Database, DatabaseError, quoted
 from .dump_files import DumpFile, overall
 from .dump_stream import BLOCK, DEFINITIONS, Reader, StreamError, Writer
 from .tree import remove
@@ -201,10 +201,11 @@ def unproven(proof: Proof, counted: dict[str, int]) -> list[str]:
 
 
 def count_rows(database: Database, tables: list[str]) -> dict[str, int]:
-    """Count the rows of tables, exactly."""
+    """Count the rows of tables, exactly, with those of their histories."""
     if not tables:
         return {}
-    questions = [f"SELECT '{table}', COUNT(*) FROM {quoted(table)}" for table in tables]  # noqa: S608 - checked names
+    past = dict.fromkeys(database.with_history(), " FOR SYSTEM_TIME ALL")
+    questions = [f"SELECT '{table}', COUNT(*) FROM {quoted(table)}{past.get(table, '')}" for table in tables]  # noqa: S608 - checked names
     return {row[0]: int(row[1]) for row in database.query(" UNION ALL ".join(questions), timeout=900)}
 
 
@@ -258,10 +259,11 @@ def _contents(database: Database) -> _Contents:
         "SELECT (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()),"
         " (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE())"
     )
-    tables = [row for row in rows if row[1] == "BASE TABLE" and not row[0].startswith(OURS)]
+    tables = [row for row in rows if row[1] in ("BASE TABLE", VERSIONED) and not row[0].startswith(OURS)]
+    options = [option for option, number in zip(("--routines", "--events"), more[0]) if int(number)]
     return _Contents(
         tables=[row[0] for row in tables],
         ours=[row[0] for row in rows if row[0].startswith((PUT_ASIDE, PUT_AWAY))],
         not_transactional=[row[0] for row in tables if row[2] != "YES"],
-        more=[option for option, number in zip(("--routines", "--events"), more[0]) if int(number)],
+        more=[*options, DUMP_HISTORY] if any(row[1] == VERSIONED for row in tables) else options,
     )

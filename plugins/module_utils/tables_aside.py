@@ -48,7 +48,8 @@ class TablesAside:
         stuck = sorted(self.stuck & set(self.tables))
         if stuck:
             raise DatabaseError(
-                f"tables with foreign keys, triggers or generated columns cannot be put aside: {', '.join(stuck)}"
+                "tables with foreign keys, triggers, generated columns or a history cannot be put aside: "
+                + ", ".join(stuck)
             )
         lively = {table for table in own - self.stuck if sums[table] != self._staged_sum(table)}
         self.expected = freeze_budget.with_spare(found, self.pace, sizes, lively)
