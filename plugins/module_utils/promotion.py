@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
-from . import freeze, packages, run_state, tree, wordpress
+from . import freeze, packages, run_state, translations, tree, wordpress
 from .arming import Armed, arm
 from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
 from .database import Database
@@ -217,8 +217,7 @@ class Promotion:
         """Return the versions that are there now, and for each change that is not there the reason why it counts."""
         now = self.versions()
         there = [
-            (change, wordpress.installed(now, change.kind, change.slug, change.file) or "(none)")
-            for change in self.changes
+            (change, translations.version_there(change, now, self.site.root) or "(none)") for change in self.changes
         ]
         return now, [
             f"{change.named()}: version {version} is there" for change, version in there if version != change.to

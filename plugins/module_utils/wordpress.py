@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from . import command, tree, wordpress_php
 from .database import Credentials, quoted
+from .language_packs import TRANSLATION, pack_of
 from .lease import write_whole
 from .silence import Silence
 from .site import Site
@@ -198,6 +199,9 @@ def unit(kind: str, slug: str, file: str = "") -> list[str]:
     """Return the paths below the document root that a release of this kind may change."""
     if kind == "core":
         return ["wp-admin", "wp-includes", "*.php", "license.txt", "readme.html", "wp-content/index.php"]
+    if kind == TRANSLATION:
+        pack = pack_of(slug)
+        return pack.unit() if pack else []
     if kind == "theme":
         return ["wp-content/themes/" + slug]
     return ["wp-content/plugins/" + (slug if "/" in file or not file else file)]
