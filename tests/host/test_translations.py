@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from tests.lab import packs
-from tests.pipeline import WHOLE, Site
+from tests.pipeline import Site
 
 pytestmark = pytest.mark.root
 
@@ -39,17 +39,22 @@ def test_language_packs_of_the_site_are_brought_up_to_date(site: Site) -> None:
         },
     )
 
-    steps = site.run(*WHOLE)
+    ran = site.upkeep("run", "example", "--now")
 
-    rehearsed, promoted = steps["rehearse"], steps["promote"]
-    assert promoted.outcome == "done", promoted
+    assert ran.code == 0, ran.text
+    (run,) = ran.answer["runs"]
+    rehearsed = site.evidence(run["run"], "rehearse")
     moment = "2024-02-05.12-34-56"
-    assert [(each["slug"], each["from"], each["to"]) for each in promoted.evidence["delivered"]] == [
+    assert [(each["slug"], each["from"], each["to"]) for each in run["delivered"]] == [
         ("lab-beta", "1.0", "1.1"),
         (BANNER, "2023-11-05.08-00-00", moment),
         (BETA, "none", moment),
     ]
-    (left_out,) = rehearsed.evidence["skipped"]
+    assert [(each["name"], each["before"]) for each in run["changes"] if each["kind"] == "translation"] == [
+        (BANNER, "2023-11-05.08-00-00"),
+        (BETA, "none"),
+    ]
+    (left_out,) = run["skipped"]
     assert left_out["slug"] == THEME
     assert "has a file that is none of its own: 'index.php'" in left_out["reason"]
     # Production has the bytes that staging tested, of the plugin's old words none, and of others what it had.
@@ -65,11 +70,11 @@ def test_language_packs_of_the_site_are_brought_up_to_date(site: Site) -> None:
         == "shop\n"
     )
     # Each is a unit of its own, and the controller has fetched it.
-    touched = {each["slug"]: each for each in rehearsed.evidence["touches"]["releases"]}
+    touched = {each["slug"]: each for each in rehearsed["touches"]["releases"]}
     assert touched[BANNER]["files"] == {"added": 1, "changed": 1, "removed": 0}
     assert touched[BANNER]["class"] == "code-only"
-    assert rehearsed.evidence["outside"] == []
-    (package,) = [each for each in rehearsed.evidence["packages"] if each["slug"] == BANNER]
+    assert rehearsed["outside"] == []
+    (package,) = [each for each in rehearsed["packages"] if each["slug"] == BANNER]
     sha256 = hashlib.sha256(packs.pack(BANNER, NEW)).hexdigest()
     assert (package["origin"], package["sha256"], (kept / f"{sha256}.zip").exists()) == ("controller", sha256, True)
     # Asked for is what the site was about to have, by the controller.
@@ -77,8 +82,3 @@ def test_language_packs_of_the_site_are_brought_up_to_date(site: Site) -> None:
     assert {each["client"] for each in asked} == {site.shop.lab.instance.mirror_address}
     assert "slug=lab-beta&version=1.1" in {each["query"] for each in asked}
     site.serves("1.0")
-
-    steps = site.run("preflight", "stage", "rehearse", "release")
-
-    assert steps["rehearse"].outcome == "nothing-to-do", steps["rehearse"].evidence
-    assert [each["slug"] for each in steps["rehearse"].evidence["skipped"]] == [THEME]
