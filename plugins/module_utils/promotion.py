@@ -242,7 +242,7 @@ class Promotion:
         if self.caches():
             return True
         wanted = wordpress.wanted_db_version(self.site.root)
-        return not wanted or self.versions()["db_version"] != wanted
+        return not wanted or wordpress.db_version(self.database, self.prefix) != wanted
 
 
 def opened_promotion(site: Site, run: str, probes: list[dict[str, Any]]) -> Promotion:

@@ -157,6 +157,11 @@ def versions(root: str, database: Queried, prefix: str) -> dict[str, Any]:
     }
 
 
+def db_version(database: Queried, prefix: str) -> str:
+    """Return the version that WordPress's tables have, or "" when they do not say."""
+    return _options(database, prefix).get("db_version", "")
+
+
 def core_version(root: str) -> str:
     """Return the version that wp-includes/version.php states, or "" when it is not there."""
     return stated_core_version(_head(os.path.join(root, "wp-includes", "version.php")))
