@@ -83,9 +83,13 @@ class Gateway:
         return self.folder / "control"
 
     def start(self) -> None:
-        """Look at the repository and begin to answer."""
-        self.session.begin()
+        """Begin to answer. The repository is looked at meanwhile, and whoever asks for anything of it waits for that."""
         self._servers = [SocketServer(self.socket, self._gate.handler()), SocketServer(self.control, self._control)]
+        threading.Thread(target=self._gate.begin, daemon=True).start()
+
+    def begun(self) -> None:
+        """Return when the repository has been looked at. Raises Refusal with the reason why nothing comes of this session."""
+        self._gate.wait()
 
     def url(self, port: int) -> str:
         """Return what restic is told, secret included: it goes by environment, never by argument."""
@@ -164,7 +168,7 @@ class ControlHandler(QuietHandler):
 
 
 def made(given: Mapping[str, Any]) -> Gateway:
-    """Build a gateway from what was handed in. Raises GatewayError, StoreError or SessionError."""
+    """Build a gateway from what was handed in; the store is not asked anything. Raises GatewayError or StoreError."""
     try:
         store, secret_of_store = dict(given["store"]), (given["access_key"], given["secret_key"])
         terms = Terms(
@@ -172,6 +176,7 @@ def made(given: Mapping[str, Any]) -> Gateway:
             point=given.get("point", ""),
             show=tuple(given.get("show", ())),
             budget=int(given.get("budget", Terms.budget)),
+            make_bucket=bool(given.get("create_bucket")),
         )
         shelf = Shelf(**store, access_key=secret_of_store[0], secret_key=secret_of_store[1])
         password = str(given["password"])
@@ -179,8 +184,6 @@ def made(given: Mapping[str, Any]) -> Gateway:
         raise GatewayError(f"the gateway was not told what it needs: {error}") from None
     if terms.mode not in ("read", "write") or (terms.mode == "write" and not terms.point):
         raise GatewayError("a session is for reading, or for writing one restore point")
-    if terms.mode == "write" and given.get("create_bucket"):
-        shelf.make_bucket()
     return Gateway(
         Session(shelf, terms, password, lambda: datetime.now(UTC), lacking_in(store, secret_of_store)),
         # A short path: that of a socket may have 107 characters.
@@ -217,7 +220,7 @@ def main() -> int:
         if way := read_way():
             gateway.forward = Forward(way["ssh"], way["host"], gateway.socket)
             port = gateway.forward.open()
-    except (GatewayError, StoreError, SessionError, ForwardError) as error:
+    except (GatewayError, StoreError, ForwardError) as error:
         if gateway is not None:
             gateway.end()
         print(json.dumps({"error": str(error)}), flush=True)

@@ -22,7 +22,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-from orchestrator.run.gateway_session import Received, Refusal, Session
+from orchestrator.run.gateway_session import Received, Refusal, Session, SessionError
 from orchestrator.run.gateway_store import Reading, StoreError
 
 # Exactly these: nothing is decoded, joined or made shorter, so there is no other spelling of a path.
@@ -45,6 +45,8 @@ STRANGER_SECONDS = 15.0
 # Go keeps a connection for 90 seconds; ours must be the later one to let go.
 IDLE_SECONDS = 120.0
 STALLED_SECONDS = 30.0
+# A store that is away has been tried to the end by then.
+BEGIN_SECONDS = 90.0
 # A body that comes slower than this is there to hold a place, not to be stored.
 GRACE_SECONDS = 60.0
 SLOWEST = 8 * 1024
@@ -108,12 +110,31 @@ class Gate:
         self.clock = clock
         self.last = clock()
         self.requests = 0
+        self.begun = threading.Event()
+        self.failure = "the gateway could not begin"
         self.bodies = threading.BoundedSemaphore(BODIES)
         self._credentials = "Basic " + base64.b64encode(f"{USER}:{secret}".encode()).decode()
 
     def knows(self, credentials: str) -> bool:
         """Tell whether somebody was given the secret of this session."""
         return hmac.compare_digest(credentials.encode(), self._credentials.encode())
+
+    def begin(self) -> None:
+        """Look at the repository; whoever asks for anything waits for that."""
+        try:
+            self.session.begin()
+            self.failure = ""
+        except (SessionError, StoreError) as error:
+            self.failure = str(error)
+            if "upkeep store" not in self.failure:
+                self.failure += f". Type: upkeep store check {self.session.shelf.prefix.partition('/')[0]}"
+        finally:
+            self.begun.set()
+
+    def wait(self) -> None:
+        """Return when the repository has been looked at. Raises Refusal with the reason why nothing comes of this session."""
+        if not self.begun.wait(BEGIN_SECONDS) or self.failure:
+            raise Refusal(409, self.failure)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         """Return the class whose instances serve this session's connections."""
@@ -197,6 +218,7 @@ class RepositoryHandler(QuietHandler):
                 raise Refusal(401, "this is not for you")
             self._stranger.cancel()
             gate.last = gate.clock()
+            gate.wait()
             serve()
             gate.last = gate.clock()
         except Refusal as refusal:

@@ -56,6 +56,8 @@ class Terms:
     show: tuple[str, ...] = ()
     # How many bytes of packs the session may add.
     budget: int = 1 << 40
+    # Whether a session for writing makes the bucket where there is none.
+    make_bucket: bool = False
 
     @property
     def tag(self) -> str:
@@ -113,7 +115,9 @@ class Session:
         self._refusals: deque[str] = deque(maxlen=NOTED)
 
     def begin(self) -> None:
-        """Look at the repository. Raises SessionError when nothing could come of this session."""
+        """Look at the repository. Raises SessionError when nothing could come of this session, and StoreError."""
+        if self._terms.mode == "write" and self._terms.make_bucket:
+            self.shelf.make_bucket()
         self._config = self.shelf.read("config")
         if self._config is None:
             if self._terms.mode == "read":

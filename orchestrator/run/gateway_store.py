@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from io import BytesIO
 from typing import IO, Any, TypeVar
 
@@ -82,8 +83,15 @@ class Shelf:
         self.prefix = prefix
         self._locks = lock_days > 0
         self._keys = (access_key, secret_key)
+        self._place = (endpoint, region)
+
+    @cached_property
+    def _client(self) -> Any:
+        # Slow to make: whoever starts a gateway is told how it is reached before that.
+        endpoint, region = self._place
+        access_key, secret_key = self._keys
         # restic itself tries again; what is tried here as well would only hide for how long the store is away.
-        self._client: Any = s3.client(
+        return s3.client(
             endpoint, region, access_key=access_key, secret_key=secret_key, read_seconds=60, connections=16
         )
 

@@ -90,9 +90,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         program, root = given.pop("program", ""), given.pop("root", "")
         # The gateway ends with this process' parent: that is ansible-playbook itself, we are one of its workers.
         with Launch({**given, "watch": os.getppid()}) as launch:
-            # While it opens the repository, the host is asked.
-            self._lend(program, root)
-            told = launch.told(self._way())
+            # While it begins, the host is asked.
+            told = launch.told(self._way(self._lend(program, root)))
         # The address holds the secret, and the password is one. Ansible keeps such a result from the screen, the log and every callback.
         return {
             "_ansible_no_log": True,
@@ -103,20 +102,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "password": told["password"],
         }
 
-    def _lend(self, program: str, root: str) -> None:
-        """See that the host has a restic: its own, or a copy of ours in our own folder there."""
+    def _lend(self, program: str, root: str) -> bool:
+        """See that the host has a restic: its own, or a copy of ours in our own folder there. Returns whether it was asked."""
         if program != lend.USUAL or not root:
-            return
+            return False
         try:
             told = lend.heard(str(self._low_level_execute_command(lend.question(root)).get("stdout", "")))
             if told.has_its_own:
                 if told.lent:
                     self._must(f"rm -f -- {shlex.quote(told.place)}")
-                return
+                return True
             lend.fits(told)
             path, wanted = lend.own()
             if told.lent == wanted:
-                return
+                return True
             place, coming = shlex.quote(told.place), shlex.quote(told.place + ".coming")
             self._must(f"umask 077; mkdir -p -- {shlex.quote(told.workshop + '/bin')}")
             self._transfer_file(path, told.place + ".coming")
@@ -127,6 +126,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
         except lend.CannotLend as error:
             raise Unanswered(str(error)) from None
+        return True
 
     def _must(self, command: str) -> None:
         done = self._low_level_execute_command(command)
@@ -134,10 +134,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             said = str(done.get("stderr") or done.get("stdout") or "").strip().splitlines()
             raise Unanswered(f"the host has no restic and cannot use ours ({said[-1] if said else done.get('rc')})")
 
-    def _way(self) -> dict[str, Any]:
+    def _way(self, reached: bool = False) -> dict[str, Any]:
         """Return ssh's command line as Ansible writes it for this host, and the name of the host."""
-        # Opens the connection that Ansible keeps, with whatever it needs for that. The forward rides on it.
-        if self._low_level_execute_command(":").get("rc") != 0:
+        # Opens the connection that Ansible keeps, with whatever it needs for that, where it is not open. The forward rides on it.
+        if not reached and self._low_level_execute_command(":").get("rc") != 0:
             raise AnsibleConnectionFailure("the host does not carry out anything")
         try:
             ssh, host = command_of(self._connection)

@@ -7,6 +7,7 @@ Exit codes mean more from 0.17 on; before, every failure is a 1 and the text has
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -27,6 +28,9 @@ GRACE = 10.0
 SHORT = 300.0
 # Seconds for an answer, and between two questions: a store that is only busy says so and answers the next.
 ASKED = 15.0
+# A gateway says within a minute and a half whether it can begin (orchestrator/run/gateway_http.py).
+GATEWAY_ASKED = 120.0
+LONGEST_ANSWER = 2000
 PAUSES = (1.0, 3.0)
 
 OK = "ok"
@@ -265,6 +269,7 @@ def through(program: str, url: str, *, password: str, cache: str) -> Repository:
 def chosen(program: str, store: Store, given: Mapping[str, Any], *, cache: str, make_bucket: bool) -> Repository:
     """Return the repository by the way that a module was given: the gateway's address, or the keys of the store."""
     if given["gateway"]:
+        reach_gateway(given["gateway"])
         return through(program, given["gateway"], password=given["password"], cache=cache)
     if not given["access_key"] or not given["secret_key"]:
         raise ResticError("neither the address of a gateway nor the keys of the store were handed in")
@@ -278,6 +283,24 @@ def chosen(program: str, store: Store, given: Mapping[str, Any], *, cache: str, 
         cache=cache,
         make_bucket=make_bucket,
     )
+
+
+def reach_gateway(url: str) -> None:
+    """Wait until the gateway has looked at the repository. Raises ResticError with its words when nothing comes of it."""
+    parts = urlsplit(url.partition(":")[2])
+    credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=GATEWAY_ASKED)
+    try:
+        connection.request("GET", "/config", headers={"Authorization": "Basic " + credentials})
+        answer = connection.getresponse()
+        told = answer.read(LONGEST_ANSWER).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise ResticError(f"the gateway on the controller does not answer: {error}", AWAY) from error
+    finally:
+        connection.close()
+    # There need not be a repository yet.
+    if answer.status not in (200, 404):
+        raise ResticError(told or f"the gateway on the controller answers {answer.status}", AWAY)
 
 
 def reach(store: Store) -> None:

@@ -268,6 +268,7 @@ def session(
     host_folder = folder / "host"
     host_folder.mkdir(exist_ok=True)
     try:
+        gateway.begun()
         yield Host(store, gateway, way, host_folder)
     finally:
         gateway.end()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.run.gateway_session import SessionError
+from orchestrator.run.gateway_session import Refusal, SessionError
 from orchestrator.run.gateway_store import StoreError
 from orchestrator.run.restic_objects import key_of
 from tests.module.conftest import Repository
@@ -155,13 +155,13 @@ def test_a_session_for_reading_locks_and_adds_nothing(repository: Repository, tm
 
 
 def test_without_a_repository_there_is_nothing_to_read(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(SessionError, match="no repository"), session(store, tmp_path, mode="read"):
+    with pytest.raises(Refusal, match="no repository"), session(store, tmp_path, mode="read"):
         pass
 
 
 def test_another_password_in_the_vault_is_found_before_anything_is_sent(repository: Repository, tmp_path: Path) -> None:
     with (
-        pytest.raises(SessionError, match="opens no key"),
+        pytest.raises(Refusal, match="opens no key"),
         session(repository.store, tmp_path, password="another"),
     ):
         pass
@@ -258,7 +258,7 @@ def test_a_damaged_index_is_named(repository: Repository, tmp_path: Path) -> Non
 
 def test_a_store_that_is_away_is_said_at_once(repository: Repository, tmp_path: Path) -> None:
     away = Store(repository.store.folder, "http://127.0.0.1:9", "key", "secret")
-    with pytest.raises(StoreError, match="connect"), session(away, tmp_path):
+    with pytest.raises(Refusal, match=r"connect.*Type: upkeep store check example"), session(away, tmp_path):
         pass
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from orchestrator.run.gateway_forward import Forward, ForwardError
 from plugins.action import store_gateway
+from plugins.module_utils import restic
 from tests.depot import make_manifest
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import BUCKET, PASSWORD, POINT, PREFIX, Way
@@ -86,6 +87,16 @@ def started(repository: Repository, **more: Any) -> Iterator[Started]:
             process.wait(timeout=20)
 
 
+@contextlib.contextmanager
+def way_to(gateway: Started) -> Iterator[str]:
+    """Lead a port to a gateway; yields what restic would be told."""
+    way = Way(Path(gateway.told["socket"]))
+    try:
+        yield gateway.told["url"].replace(":0/", f":{way.port}/")
+    finally:
+        way.close()
+
+
 def test_it_begins_answers_and_ends_without_a_trace(repository: Repository) -> None:
     with started(repository) as gateway:
         assert gateway.told["url"].startswith("rest:http://upkeep:")
@@ -136,7 +147,6 @@ def test_it_ends_when_nothing_happens_or_the_day_is_over(repository: Repository,
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"password": "another"}, "opens no key"),
         ({"mode": "append"}, "for reading, or for writing"),
         ({"point": ""}, "for reading, or for writing"),
         ({"store": {}}, "was not told"),
@@ -149,10 +159,35 @@ def test_it_says_why_it_does_not_begin(repository: Repository, more: dict[str, A
         assert gateway.process.wait(timeout=20) == 1
 
 
-def test_a_store_that_is_away_is_said(repository: Repository) -> None:
-    store = repository.store.options() | {"endpoint": "http://127.0.0.1:9"}
-    with started(repository, store=store) as gateway:
-        assert "connect" in gateway.told["error"]
+def test_a_host_is_answered_when_the_repository_has_been_looked_at(repository: Repository) -> None:
+    # The second one has no repository, which is no reason not to begin.
+    for more in ({}, {"store": repository.store.options() | {"prefix": "example/other"}}):
+        with started(repository, **more) as gateway, way_to(gateway) as url:
+            restic.reach_gateway(url)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"password": "another"}, "opens no key"),
+        ({"endpoint": "http://127.0.0.1:9"}, "connect"),
+        ({"mode": "read", "prefix": "example/other"}, "no repository"),
+    ],
+)
+def test_a_host_is_told_why_nothing_comes_of_it(repository: Repository, more: dict[str, Any], words: str) -> None:
+    place = {name: more[name] for name in ("endpoint", "prefix") if name in more}
+    terms = {name: more[name] for name in ("password", "mode") if name in more}
+    with (
+        started(repository, store=repository.store.options() | place, **terms) as gateway,
+        way_to(gateway) as url,
+        pytest.raises(restic.ResticError, match=f"{words}.*Type: upkeep store check example"),
+    ):
+        restic.reach_gateway(url)
+
+
+def test_a_way_that_is_broken_is_said() -> None:
+    with pytest.raises(restic.ResticError, match="on the controller does not answer"):
+        restic.reach_gateway("rest:http://upkeep:secret@127.0.0.1:9/")
 
 
 LATER = "20261123T020000Z-2a0c9a2b"
