@@ -21,7 +21,6 @@ from tests.trials import AsTemplate
 pytestmark = pytest.mark.root
 
 HOST = "fresh"
-REHEARSE = ("rehearse", "example")
 
 
 @dataclass(frozen=True)
@@ -127,33 +126,39 @@ def test_the_bad_release_was_held_by_the_other_host_and_production_bore_no_copy(
     _is_tidy(ran.yard)
 
 
-def test_a_staging_host_that_refuses_or_is_not_reached_leaves_production_untouched(ran: Ran) -> None:
-    site, yard = ran.site, ran.yard
-    site.offer(lab_alpha="1.1", lab_beta="1.1")
+def test_what_changes_in_production_alone_goes_back_although_staging_holds_no_copy_there(ran: Ran) -> None:
+    site = ran.site
+    site.offer(lab_alpha="1.1", lab_banner="2.60")
     before = site.state()
 
-    yard.sql("CREATE TABLE theirs (id INT)", database="shop_staging")
-    said = site.upkeep(*REHEARSE)
-    yard.sql("DROP TABLE theirs", database="shop_staging")
-    assert said.code == 12, said.text
-    (run,) = said.answer["runs"]
-    assert [step["name"] for step in run["steps"]] == ["preflight", "bring", "release", "leave"]
-    assert (
-        "The restore point did not come to the staging host: the database shop_staging is not empty" in run["message"]
-    )
-    assert run["next"] == "upkeep rehearse example --site shop"
-    _is_tidy(yard)
+    said = site.upkeep("run", "example", "--now")
 
+    assert said.code == 3, said.text
+    (run,) = said.answer["runs"]
+    promoted = site.evidence(run["run"], "promote")
+    assert promoted["tables_only_here"] == ["wp_comments", "wp_lab_only_here"]
+    # No table of staging's is within reach: it was copied here, for this.
+    assert {"wp_comments"} <= {*promoted["tables_aside"]} & {*promoted["tables_back"]}
+    assert "tables_from_staging" not in promoted
+    assert before.differences(site.state()) == []
+    site.serves("1.0")
+    _is_tidy(ran.yard)
+
+
+def test_a_staging_host_that_is_not_reached_leaves_production_untouched(ran: Ran) -> None:
+    site, yard = ran.site, ran.yard
+    before = site.state()
     # Nobody listens there.
     _know(site.shop, yard, ansible_port=9)
-    said = site.upkeep(*REHEARSE)
-    _know(site.shop, yard)
+
+    said = site.upkeep("rehearse", "example")
+
     assert said.code == 12, said.text
     (run,) = said.answer["runs"]
     assert [step["name"] for step in run["steps"]] == ["preflight", "bring", "release"]
     assert run["message"].startswith("The staging host was not reached: ")
     assert run["message"].endswith("Production was not touched.")
-
+    assert run["next"] == "upkeep rehearse example --site shop"
     assert before.differences(site.state()) == []
     site.host.sql("CREATE DATABASE shop_staging", database="mysql")
     site.tidy()
