@@ -37,7 +37,8 @@ class Peers:
         config = self._site.in_place("config")["result"]
         options = f'[client]\nuser={config["user"]}\npassword="{config["password"]}"\nhost={config["host"]}\n'
         self.shell(f"mkdir -p -m 700 {SCRATCH}/dump; umask 077; cat >{SCRATCH}/client.cnf", options)
-        for name in ("bench-tar", "bench-borg", "bench-restic"):
+        there = {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}
+        for name in {"bench-tar", "bench-borg", "bench-restic"} - there:
             self._s3.create_bucket(Bucket=name)
 
     def tar(self) -> None:

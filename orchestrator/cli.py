@@ -27,6 +27,7 @@ from orchestrator.cli_options import (
     Program,
     Sites,
     Vault,
+    Which,
 )
 from orchestrator.cli_run import Settings
 from orchestrator.complaint import complain, help_for, write_crash
@@ -51,6 +52,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def upkeep(which: Which = False) -> None:
+    """Take the options that stand before a command."""
 
 
 def now() -> datetime:

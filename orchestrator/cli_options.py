@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +17,18 @@ it is done yet · 10 a contract has mistakes · 11 another run has the site · 1
 nothing was touched · 130 interrupted, nothing was touched. Any other code is a failure.
 """
 
+
+def show_version(wanted: bool) -> None:
+    """Print which upkeep this is, and what it carries its work out with: the words that a report of a bug begins with."""
+    if wanted:
+        parts = [f"{name} {version(name)}" for name in ("ansible-core", "ansible-runner", "boto3")]
+        print(f"upkeep {version('upkeep')} (Python {platform.python_version()}, {', '.join(parts)})")
+        raise typer.Exit
+
+
+Which = Annotated[
+    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say which upkeep this is.")
+]
 Name = Annotated[str, typer.Argument(metavar="CLIENT", help="The client: the name of a folder in inventories/.")]
 Sites = Annotated[list[str] | None, typer.Option("--site", metavar="SITE", help="Only this site. May be repeated.")]
 Inventories = Annotated[

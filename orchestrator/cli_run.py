@@ -302,7 +302,7 @@ def _remembered(settings: Settings, client: str, sites: Sequence[str]) -> dict[s
 
 
 def _holds(ledger: Ledger, client: str, sites: Sequence[str]) -> Mapping[str, tuple[Hold, ...]]:
-    kinds: dict[str, Any] = {each: each for each in ("core", "plugin", "theme")}
+    kinds: dict[str, Any] = {each: each for each in ("core", "plugin", "theme", "translation")}
     return {
         site: tuple(
             Hold(kinds[hold.kind], hold.slug, hold.version, hold.reason)

@@ -190,6 +190,7 @@ def _update(data: Checked) -> UpdateDuty:
         soak_minutes=int(data.get("soak_minutes", UpdateDuty.soak_minutes)),
         freeze_seconds=int(data.get("freeze_seconds", UpdateDuty.freeze_seconds)),
         pictures=_pictures(data["pictures"]) if "pictures" in data else None,
+        translations=data.get("translations", UpdateDuty.translations),
     )
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 Policy = Literal["all", "minor", "none"] | tuple[str, ...]
 CorePolicy = Literal["none", "minor", "major"]
-HoldKind = Literal["core", "plugin", "theme"]
+HoldKind = Literal["core", "plugin", "theme", "translation"]
+TranslationPolicy = Literal["all", "none"]
 FunctionKind = Literal["page", "feed", "sitemap", "rest", "search", "xmlrpc_off", "login", "admin", "editor", "steps"]
 LookLevel = Literal["low", "high", "never"]
 Period = Literal["daily", "weekly", "monthly"]
@@ -240,6 +241,8 @@ class UpdateDuty:
     fast_lane: tuple[str, ...] = ()
     look_hold_at: LookLevel = "high"
     pictures: Pictures | None = None
+    # Language packs of what is installed; none: nobody is asked for them.
+    translations: TranslationPolicy = "none"
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,12 @@ def update_schema() -> Schema:
                 0,
                 500,
             ),
+            "translations": choice(
+                "Whether the language packs of WordPress, plugins and themes are updated, in the languages that the site has."
+                " Without it: none.",
+                "all",
+                "none",
+            ),
             "look": mapping(
                 "The look at what is new in a release, before it is tried: docs/updates.md says what is looked for.",
                 {
@@ -139,8 +145,13 @@ def _hold() -> Schema:
     return mapping(
         "A release that these sites do not get, or, with `only`, the one release that they get.",
         {
-            "kind": choice("What kind of thing is held.", "core", "plugin", "theme"),
-            "slug": word("Its slug; for core: wordpress.", "newspack-blocks", pattern=SLUG, allowed=SLUG_ALLOWED),
+            "kind": choice("What kind of thing is held.", "core", "plugin", "theme", "translation"),
+            "slug": word(
+                "Its slug; for core: wordpress; for a translation, such as plugin.newspack-blocks.de_DE.",
+                "newspack-blocks",
+                pattern=SLUG,
+                allowed=SLUG_ALLOWED,
+            ),
             "reason": text("Why.", "breaks the booking form", longest=500),
         },
         {

@@ -19,6 +19,7 @@ from orchestrator.contract.tree import Data, Finding, Path, is_unprintable
 from orchestrator.contract.view import View
 
 TEMPLATE = re.compile(r"\{\{|\{%|\{#")
+PACK = re.compile(r"(core\.default|(plugin|theme)\.[A-Za-z0-9._-]+)\.[A-Za-z]{2,3}(_[A-Za-z0-9]{1,20}){0,3}")
 SYSTEM_DATABASES = frozenset({"mysql", "information_schema", "performance_schema", "sys", "test"})
 # Ansible's own words, and the groups that the inventory plugin makes.
 RESERVED_HOSTS = frozenset({"all", "ungrouped", "localhost", "production", "staging", "wordpress"})
@@ -270,6 +271,9 @@ def _holds(view: View, holds: Path) -> Iterator[Finding]:
             yield Finding((*hold, "until"), f"{quoted(until)} is on no calendar. Allowed: a date such as 2026-12-31.")
         if kind == "core" and slug is not None and slug != "wordpress":
             yield Finding((*hold, "slug"), f"{quoted(slug)} is not allowed: of kind core there is only 'wordpress'.")
+        if kind == "translation" and slug is not None and not PACK.fullmatch(slug):
+            words = "Allowed: core.default, plugin.SLUG or theme.SLUG, and the language, such as plugin.newspack-blocks.de_DE."
+            yield Finding((*hold, "slug"), f"{quoted(slug)} is no language pack. {words}")
         if None not in (kind, slug, version) and (kind, slug, version) in seen:
             yield Finding(hold, f"{quoted(slug)} {quoted(version)} is held twice.")
         seen.add((kind, slug, version))

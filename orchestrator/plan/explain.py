@@ -15,7 +15,8 @@ CLAUSES_OF_VARIABLES: dict[str, tuple[str, ...]] = {
     "probes": ("sites.*.functions", "sites.*.cms"),
     "store": ("store", "client.id"),
     "policy": tuple(
-        f"scope.update.{key}" for key in ("core", "plugins", "themes", "cool_down_days", "fast_lane", "look")
+        f"scope.update.{key}"
+        for key in ("core", "plugins", "themes", "translations", "cool_down_days", "fast_lane", "look")
     ),
     "holds": ("scope.update.holds",),
     "wait_minutes": ("scope.update.background",),
@@ -158,6 +159,8 @@ def _update_words(contract: Contract) -> str:
         update.core, "all releases of WordPress"
     )
     parts = [core, _policy_words("plugins", update.plugins), _policy_words("themes", update.themes)]
+    if update.translations == "all":
+        parts.append("their language packs")
     if update.cool_down_days:
         fast = f", {', '.join(update.fast_lane)} without waiting" if update.fast_lane else ""
         parts.append(f"each release {update.cool_down_days} days after it was first seen{fast}")

@@ -22,7 +22,7 @@ ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
-KINDS = ("core", "plugin", "theme")
+KINDS = ("core", "plugin", "theme", "translation")
 WHOLE = Part()
 
 
@@ -321,6 +321,7 @@ def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:
         "core": update.core,
         "plugins": _policy(update.plugins),
         "themes": _policy(update.themes),
+        **({"translations": update.translations} if update.translations != "none" else {}),
         "cool_down_days": update.cool_down_days,
         "fast_lane": list(update.fast_lane),
         "holds": [_hold(each) for each in update.holds],

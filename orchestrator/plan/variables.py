@@ -130,6 +130,8 @@ def _policies(update: UpdateDuty | None) -> dict[str, Json]:
         "cool_down_days": update.cool_down_days,
         "fast_lane": list(update.fast_lane),
         "hold_at": update.look_hold_at,
+        # Left out where it was not promised: what stands here is in every plan.
+        **({"translations": update.translations} if update.translations != "none" else {}),
     }
 
 

@@ -157,9 +157,10 @@ def _update(update: UpdateDuty, runs: Sequence[RunEntry], holds: Sequence[HoldEn
     core = {"none": "WordPress itself is left alone", "minor": "minor releases of WordPress"}.get(
         update.core, "all releases of WordPress"
     )
+    packs = "; language packs: all" if update.translations == "all" else ""
     return {
         "duty": "update",
-        "promised": f"{core}; plugins: {_policy(update.plugins)}; themes: {_policy(update.themes)}.",
+        "promised": f"{core}; plugins: {_policy(update.plugins)}; themes: {_policy(update.themes)}{packs}.",
         "done": f"{', '.join(words)}.",
         "verdict": verdict,
     }

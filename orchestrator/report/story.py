@@ -94,7 +94,7 @@ def run_story(run: RunEntry) -> Story:
         "promised": dict(run.promised),
         "point": _point(run),
         "versions": {"before": _components(before), "after": _components(after), "unchanged": _unchanged(run)},
-        "changes": _changes(before, after),
+        "changes": [*_changes(before, after), *(_packs(promote) if reached else [])],
         "delivered": _releases(promote.get("delivered") or rehearse.get("delivered")) if reached else [],
         # Of a rehearsal: what the next update would bring, were it now.
         "passed": _releases(rehearse.get("delivered")) if run.duty == "rehearse" and run.outcome == "done" else [],
@@ -384,6 +384,15 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Story]
         for slug in sorted({*old[kind], *new[kind]}):
             pairs.append((kind[:-1], slug, old[kind].get(slug), new[kind].get(slug)))
     return [{"kind": kind, "name": name, "before": was, "after": now} for kind, name, was, now in pairs if was != now]
+
+
+def _packs(promote: Mapping[str, Any]) -> list[Story]:
+    """Return the language packs among what was delivered: no list of versions has them."""
+    return [
+        {"kind": each.get("kind"), "name": each.get("slug"), "before": each.get("from"), "after": each.get("to")}
+        for each in map(_mapping, _list(promote.get("delivered")))
+        if each.get("kind") == "translation"
+    ]
 
 
 def _releases(value: Any) -> list[Story]:

@@ -13,6 +13,6 @@ _CONTENT = str(content_root())
 if _CONTENT not in sys.path:
     sys.path.insert(0, _CONTENT)
 
-from plugins.module_utils import packages, points, wordpress  # noqa: E402
+from plugins.module_utils import language_packs, packages, points, wordpress  # noqa: E402
 
-__all__ = ["packages", "points", "wordpress"]
+__all__ = ["language_packs", "packages", "points", "wordpress"]

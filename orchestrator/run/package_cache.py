@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from orchestrator.run import publisher
-from orchestrator.run.host_code import packages
+from orchestrator.run.host_code import language_packs, packages
 from orchestrator.run.publisher import Away, NotReached, name_of, write
 
 # A release is asked for again after so long: a publisher may have had to replace it.
@@ -32,6 +32,11 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 _VERSION = r"(?P<version>[0-9][0-9A-Za-z_+-]*(?:\.[0-9A-Za-z_+-]+)*)"
 CORE = re.compile(rf"release/(?:(?P<locale>[A-Za-z]{{2,3}}(?:_[A-Za-z0-9]+)*)/)?wordpress-{_VERSION}\.zip")
 OTHERS = re.compile(rf"(?P<kind>plugin|theme)/(?P<slug>[A-Za-z0-9][A-Za-z0-9_-]*)\.{_VERSION}\.zip")
+# A pack has one address for ever: the moment of which it is stands in the path here, so that an older one is not taken for it.
+WORDS = re.compile(
+    rf"(?P<place>translation/(?:core|(?P<kind>plugin|theme)/(?P<slug>[A-Za-z0-9][A-Za-z0-9_-]*))/{_VERSION}"
+    rf"/(?P<locale>{language_packs.LOCALE}))\.(?P<moment>{language_packs.MOMENT})\.zip"
+)
 NO_CHECKSUMS = "the archive alone: the publisher gives no checksums"
 
 
@@ -84,12 +89,16 @@ class PackageCache:
                     shutil.rmtree(each) if each.is_dir() else each.unlink()
 
     def _change(self, path: str) -> packages.Change:
-        core, other = CORE.fullmatch(path), OTHERS.fullmatch(path)
+        core, other, words = CORE.fullmatch(path), OTHERS.fullmatch(path), WORDS.fullmatch(path)
         url = f"{self._downloads}/{path}"
         if core:
             return packages.Change("core", "wordpress", "", "", core["version"], url)
         if other:
             return packages.Change(other["kind"], other["slug"], "", "", other["version"], url)
+        if words:
+            pack = language_packs.Pack(words["kind"] or "core", words["slug"] or "default", words["locale"])
+            url = f"{self._downloads}/{words['place']}.zip"
+            return packages.Change(language_packs.TRANSLATION, pack.named(), "", "", words["moment"], url)
         raise packages.PackageError("that is no path of a release at WordPress.org")
 
     @contextmanager
@@ -130,7 +139,7 @@ class PackageCache:
 
     def _check(self, change: packages.Change, path: str) -> str:
         """Hold a package against the publisher's own checksums, where there are some. Raises PackageError."""
-        if change.kind == "theme":
+        if change.kind in ("theme", language_packs.TRANSLATION):
             return NO_CHECKSUMS
         core = CORE.fullmatch(path)
         listed: dict[str, Mapping[str, Any]]

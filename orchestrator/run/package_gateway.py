@@ -38,10 +38,10 @@ from orchestrator.run.release_catalogue import NotUnderstood, ReleaseCatalogue, 
 
 ARTEFACT = re.compile(r"/artefact/([0-9a-f]{64})")
 WORDPRESS_ORG = "/wordpress.org/"
-CATALOGUE = re.compile(r"/catalogue/(core|plugins|themes)")
+CATALOGUE = re.compile(r"/catalogue/(core|plugins|themes|translations)")
 LENGTH = re.compile(r"[0-9]{1,7}")
 LARGEST_QUESTION = 1024 * 1024
-# A run asks three.
+# A run asks four.
 MOST_QUESTIONS = 12
 # A rehearsal asks for its packages at the beginning; what comes after it needs none.
 IDLE_SECONDS = 1800.0

@@ -8,6 +8,7 @@ is not asked for and stays on the host, which sorts the releases by it (wordpres
 from __future__ import annotations
 
 import fcntl
+import http
 import json
 import re
 import time
@@ -48,6 +49,15 @@ NAMES = {
     "themes": re.compile(r"(?!\.)[^\\\x00-\x1f\x7f]{1,120}"),
 }
 HEADER = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f]{0,1000}")
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# More than any site speaks.
+MOST_LOCALES = 20
+# What a language pack is told by.
+PACK = {
+    "language": re.compile(CORE["locale"].pattern),
+    "updated": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}"),
+    "package": re.compile(r"https?://[\x21-\x7e]{1,1000}"),
+}
 # Older than every release, so that each of them is told with all that is known of it.
 OLDEST = "0.0.0"
 
@@ -80,11 +90,29 @@ class ListQuestion:
     installed: tuple[Installed, ...]
 
 
-Question = CoreQuestion | ListQuestion
+@dataclass(frozen=True)
+class Words:
+    """Whose language packs are asked for: `kind` is core, plugin or theme. The packs are those of this very version."""
+
+    kind: str
+    slug: str
+    version: str
+
+
+@dataclass(frozen=True)
+class PackQuestion:
+    """Which language packs are there of these, in these languages?"""
+
+    wordpress: str
+    locales: tuple[str, ...]
+    wanted: tuple[Words, ...]
+
+
+Question = CoreQuestion | ListQuestion | PackQuestion
 
 
 def read_question(kind: str, body: bytes) -> Question:
-    """Return what a host asks: `kind` is core, plugins or themes. Raises NotUnderstood."""
+    """Return what a host asks: `kind` is core, plugins, themes or translations. Raises NotUnderstood."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):
@@ -95,11 +123,29 @@ def read_question(kind: str, body: bytes) -> Question:
         terms = {name: given.get(name, "") for name in CORE}
         _refuse_unless(all(_fits(CORE[name], value) for name, value in terms.items()), "no such WordPress")
         return CoreQuestion(tuple(terms.items()))
+    if kind == "translations":
+        return _pack_question(given)
     wordpress, listed = given.get("wordpress", ""), given.get("installed", [])
     _refuse_unless(_fits(CORE["version"], wordpress), "no such version of WordPress")
     _refuse_unless(isinstance(listed, dict) and len(listed) <= MOST_INSTALLED, f"at most {MOST_INSTALLED} {kind}")
     installed = tuple(_installed(kind, name, listed[name]) for name in sorted(listed))
     return ListQuestion(kind, str(wordpress), installed)
+
+
+def _pack_question(given: Mapping[str, Any]) -> PackQuestion:
+    core, locales = given.get("core"), given.get("locales")
+    known = isinstance(locales, list) and all(_fits(CORE["locale"], each) for each in locales)
+    _refuse_unless(known and len(set(locales or ())) <= MOST_LOCALES, f"at most {MOST_LOCALES} languages")
+    _refuse_unless(_fits(CORE["version"], core), "no such version of WordPress")
+    wanted = [Words("core", "default", str(core))]
+    for kind in HEADERS:
+        listed = given.get(kind, {})
+        whole = isinstance(listed, dict) and len(listed) <= MOST_INSTALLED
+        _refuse_unless(whole, f"at most {MOST_INSTALLED} {kind}")
+        fit = all(_fits(SLUG, slug) and ".." not in slug and _fits(CORE["version"], listed[slug]) for slug in listed)
+        _refuse_unless(fit, f"no such name or version of {kind}")
+        wanted += [Words(kind.removesuffix("s"), slug, listed[slug]) for slug in sorted(listed)]
+    return PackQuestion(str(core), tuple(sorted(set(locales or ()))), tuple(wanted))
 
 
 def _installed(kind: str, name: str, headers: Any) -> Installed:
@@ -149,6 +195,15 @@ def records_of(question: ListQuestion, installed: Iterable[Installed], said: Any
     return found
 
 
+def packs_of(words: Words, said: Any) -> list[dict[str, str]]:
+    """Return the language packs of an answer, in all languages; none of what WordPress.org does not know. Raises NotReached."""
+    listed = said.get("translations", [] if "error" in said else None) if isinstance(said, dict) else None
+    if not isinstance(listed, list):
+        raise NotReached(f"WordPress.org answers something else than language packs of {words.slug}")
+    whole = [each for each in listed if isinstance(each, dict) and all(_fits(PACK[key], each.get(key)) for key in PACK)]
+    return [{"type": words.kind, "slug": words.slug, **{key: each[key] for key in PACK}} for each in whole]
+
+
 @dataclass(frozen=True)
 class Known:
     """An answer, and when WordPress.org gave it, in seconds since 1970."""
@@ -165,9 +220,11 @@ class ReleaseCatalogue:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not that of packages: a mirror of your own may have those alone.
         self._away = Away(folder, f"{self._api} for questions")
+        # And who has no words may have releases.
+        self._away_with_words = Away(folder, f"{self._api} for words")
 
     def answer(self, question: Question) -> dict[str, Any]:
-        """Return what WordPress.org says: `offers`, or `records` by name; `since` is the day and time of the oldest of it.
+        """Return what WordPress.org says: `offers`, `records` by name, or `packs`; `since` is when the oldest of it was said.
 
         Only what is not known is asked for, in one question. Whoever else would ask meanwhile waits. Raises NotReached.
         """
@@ -175,6 +232,8 @@ class ReleaseCatalogue:
             key = self._key("core", *question.terms)
             known = self._all({"core": key}, lambda _: self._ask_core(question))["core"]
             return {"offers": known.value, "since": _day(known.when)}
+        if isinstance(question, PackQuestion):
+            return self._packs(question)
         by_name = {each.name: each for each in question.installed}
         keys = {
             each.name: self._key(question.kind, question.wordpress, each.name, each.headers)
@@ -183,6 +242,16 @@ class ReleaseCatalogue:
         found = self._all(keys, lambda names: self._ask_list(question, [by_name[name] for name in names]))
         records = {name: known.value for name, known in found.items() if known.value is not None}
         return {"records": records, "since": _day(min((known.when for known in found.values()), default=time.time()))}
+
+    def _packs(self, question: PackQuestion) -> dict[str, Any]:
+        """Ask for one after the other: each counts for itself, also when the next is not answered, and others may ask meanwhile."""
+        packs, oldest = [], time.time()
+        for words in question.wanted:
+            key = self._key("words", words.kind, words.slug, words.version)
+            known = self._all({"": key}, lambda _, words=words: {"": self._ask_words(words, question.wordpress)})[""]
+            packs += [each for each in known.value if each["language"] in question.locales]
+            oldest = min(oldest, known.when)
+        return {"packs": packs, "since": _day(oldest)}
 
     def _all(self, keys: Mapping[str, str], ask: Any) -> dict[str, Known]:
         found = self._known(keys)
@@ -239,14 +308,36 @@ class ReleaseCatalogue:
         said = self._asked(url, form_of(question, installed), question.wordpress)
         return records_of(question, installed, said)
 
+    def _ask_words(self, words: Words, wordpress: str) -> list[dict[str, str]]:
+        kind = "core" if words.kind == "core" else words.kind + "s"
+        terms = {"version": words.version} if words.kind == "core" else {"slug": words.slug, "version": words.version}
+        url = f"{self._api}/translations/{kind}/1.0/?{urlencode(terms)}"
+        self._away_with_words.refuse()
+        try:
+            said = publisher.ask(url, largest=LARGEST_ANSWER, agent=_agent(wordpress), seconds=SECONDS)
+            return packs_of(words, json.loads(said))
+        except NoAnswer as error:
+            if error.status in (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.NOT_FOUND):
+                # WordPress.org does not know it, and that is an answer.
+                return []
+            self._away_with_words.remember(str(error))
+            raise NotReached(str(error)) from None
+        except ValueError as error:
+            self._away_with_words.remember(str(error))
+            raise NotReached(str(error)) from None
+
     def _asked(self, url: str, form: Mapping[str, str], wordpress: str) -> Any:
         self._away.refuse()
         try:
-            agent = f"WordPress/{wordpress}; Upkeep"
-            return json.loads(publisher.ask(url, largest=LARGEST_ANSWER, form=form, agent=agent, seconds=SECONDS))
+            said = publisher.ask(url, largest=LARGEST_ANSWER, form=form, agent=_agent(wordpress), seconds=SECONDS)
+            return json.loads(said)
         except (NoAnswer, ValueError) as error:
             self._away.remember(str(error))
             raise NotReached(str(error)) from None
+
+
+def _agent(wordpress: str) -> str:
+    return f"WordPress/{wordpress}; Upkeep"
 
 
 def _day(when: float) -> str:

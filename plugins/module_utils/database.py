@@ -28,11 +28,15 @@ WHATEVER_IS_THERE = f"SET SESSION foreign_key_checks = 0, SESSION lock_wait_time
 NOBODY_WAITS = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 # What the server says instead of a checksum of a table that it cannot compare.
 NO_SUM = "NULL:"
+# MariaDB's name for a table that keeps its history.
+VERSIONED = "SYSTEM VERSIONED"
+# MariaDB's dump program has it from 10.11 on. Another one ends with an error, and leaves out nothing in silence.
+DUMP_HISTORY = "--dump-history"
 # A list of parts is cut off where it is longer than this, silently.
 DEFINITIONS = (
     "SET SESSION group_concat_max_len = 1000000;"
     " SELECT TABLE_NAME, CONCAT_WS('|', ENGINE, TABLE_COLLATION), '' FROM information_schema.TABLES"
-    " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE';"
+    " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED');"
     " SELECT TABLE_NAME, MD5(GROUP_CONCAT(CONCAT_WS('|', COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE,"
     " COALESCE(COLUMN_DEFAULT, '-'), EXTRA, COLUMN_KEY, COALESCE(COLLATION_NAME, ''))"
     " ORDER BY ORDINAL_POSITION SEPARATOR ';')) FROM information_schema.COLUMNS"
@@ -113,7 +117,15 @@ class Database:
         """Return the names of the base tables that are not ours, sorted."""
         rows = self.query(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
-            " AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME"
+            " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME"
+        )
+        return [row[0] for row in rows if not row[0].startswith(OURS)]
+
+    def with_history(self) -> list[str]:
+        """Return the base tables that keep the rows of before (MariaDB's system-versioned tables), sorted."""
+        rows = self.query(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+            " AND TABLE_TYPE = 'SYSTEM VERSIONED' ORDER BY TABLE_NAME"
         )
         return [row[0] for row in rows if not row[0].startswith(OURS)]
 
@@ -136,7 +148,7 @@ class Database:
         """Return the bytes of data and indexes of each base table, as the server estimates them."""
         rows = self.query(
             "SELECT TABLE_NAME, COALESCE(DATA_LENGTH + INDEX_LENGTH, 0) FROM information_schema.TABLES"
-            " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'"
+            " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
         )
         return {row[0]: int(float(row[1])) for row in rows if not row[0].startswith(OURS)}
 
@@ -160,7 +172,7 @@ class Database:
         return _definitions(self.query(DEFINITIONS))
 
     def cannot_put_aside(self, tables: list[str]) -> list[str]:
-        """Return those tables that a copy cannot stand for: they have foreign keys, triggers or generated columns."""
+        """Return those tables that a copy cannot stand for: with foreign keys, triggers, generated columns or a history."""
         rows = self.query(
             "SELECT TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = DATABASE()"
             " UNION SELECT REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS"
@@ -168,6 +180,8 @@ class Database:
             " UNION SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()"
             " UNION SELECT TABLE_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"
             " AND COALESCE(GENERATION_EXPRESSION, '') <> ''"
+            " UNION SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+            " AND TABLE_TYPE = 'SYSTEM VERSIONED'"
         )
         return sorted({row[0] for row in rows} & set(tables))
 
@@ -229,7 +243,7 @@ class Database:
             "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME"
         )
         names = [row[0] for row in rows]
-        tables = [row[0] for row in rows if row[1] == "BASE TABLE" and not row[0].startswith(OURS)]
+        tables = [row[0] for row in rows if row[1] in ("BASE TABLE", VERSIONED) and not row[0].startswith(OURS)]
         if tables and STAGING_MARK not in names:
             raise DatabaseError(
                 f"the staging database {self.name} has {len(tables)} tables that are not a staging copy's, such as"
@@ -241,8 +255,8 @@ class Database:
         views = [row[0] for row in rows if row[1] == "VIEW"]
         if views:
             statements.insert(0, _dropped("VIEW", views))
-        # DROP TABLE drops MariaDB's sequences and tables that keep their history, too.
-        strange = {row[0] for row in rows if row[1] not in ("BASE TABLE", "VIEW")}
+        # DROP TABLE drops MariaDB's sequences, too.
+        strange = {row[0] for row in rows if row[1] not in ("BASE TABLE", VERSIONED, "VIEW")}
         tables += sorted(strange | {name for name in names if name.startswith((PUT_ASIDE, PUT_AWAY, STAGED))})
         if tables:
             statements += [WHATEVER_IS_THERE, _dropped("TABLE", tables)]

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Sequence
 
 from . import command
-from .database import END_MARKER, OURS, PUT_ASIDE, PUT_AWAY, Database, DatabaseError, quoted
+from .database import DUMP_HISTORY, END_MARKER, OURS, PUT_ASIDE, PUT_AWAY, VERSIONED, Database, DatabaseError, quoted
 from .dump_files import DumpFile, overall
 from .dump_stream import BLOCK, DEFINITIONS, Reader, StreamError, Writer
 from .tree import remove
@@ -122,7 +122,10 @@ def take(database: Database, folder: str, *, timeout: float = 3600.0) -> Dump:
     reader = Reader(writer.take)
     program = os.path.basename(database.dump_program)
     try:
-        done = command.stream(_arguments(database, there), timeout=timeout, take=reader.feed, grace=5.0)
+        with ThreadPoolExecutor(1) as pool:
+            # The server counts while it dumps: both see what is there now.
+            counting = pool.submit(count_rows, database, there.tables)
+            done = command.stream(_arguments(database, there), timeout=timeout, take=reader.feed, grace=5.0)
         ended = reader.finish()
         writer.finish()
     except (command.CommandFailed, StreamError, OSError) as error:
@@ -133,7 +136,7 @@ def take(database: Database, folder: str, *, timeout: float = 3600.0) -> Dump:
         raise DumpError(f"{program} ended with exit code {done.code}: {command.last_line(done.err)}")
     strays = sorted(reader.strays | (reader.tables ^ set(writer.tables)))
     # A table that came or went meanwhile is not missed; one that was there before and after is.
-    counted = count_rows(database, sorted({*there.tables, *reader.tables} & set(database.tables())))
+    counted = _counted(database, counting, {*there.tables, *reader.tables} & set(database.tables()))
     writer.forget(sorted(set(writer.tables) - set(counted)))
     files = writer.files()
     proof = Proof(
@@ -201,11 +204,22 @@ def unproven(proof: Proof, counted: dict[str, int]) -> list[str]:
 
 
 def count_rows(database: Database, tables: list[str]) -> dict[str, int]:
-    """Count the rows of tables, exactly."""
+    """Count the rows of tables, exactly, with those of their histories."""
     if not tables:
         return {}
-    questions = [f"SELECT '{table}', COUNT(*) FROM {quoted(table)}" for table in tables]  # noqa: S608 - checked names
+    past = dict.fromkeys(database.with_history(), " FOR SYSTEM_TIME ALL")
+    questions = [f"SELECT '{table}', COUNT(*) FROM {quoted(table)}{past.get(table, '')}" for table in tables]  # noqa: S608 - checked names
     return {row[0]: int(row[1]) for row in database.query(" UNION ALL ".join(questions), timeout=900)}
+
+
+def _counted(database: Database, counting: Future[dict[str, int]], wanted: set[str]) -> dict[str, int]:
+    """Return the rows of these tables: as they were counted, and counted now where that failed, because a table went, say."""
+    try:
+        found = counting.result()
+    except DatabaseError:
+        found = {}
+    found.update(count_rows(database, sorted(wanted - set(found))))
+    return {table: number for table, number in found.items() if table in wanted}
 
 
 def load(database: Database, path: str, *, timeout: float = 3600.0) -> None:
@@ -258,10 +272,11 @@ def _contents(database: Database) -> _Contents:
         "SELECT (SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE()),"
         " (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE())"
     )
-    tables = [row for row in rows if row[1] == "BASE TABLE" and not row[0].startswith(OURS)]
+    tables = [row for row in rows if row[1] in ("BASE TABLE", VERSIONED) and not row[0].startswith(OURS)]
+    options = [option for option, number in zip(("--routines", "--events"), more[0]) if int(number)]
     return _Contents(
         tables=[row[0] for row in tables],
         ours=[row[0] for row in rows if row[0].startswith((PUT_ASIDE, PUT_AWAY))],
         not_transactional=[row[0] for row in tables if row[2] != "YES"],
-        more=[option for option, number in zip(("--routines", "--events"), more[0]) if int(number)],
+        more=[*options, DUMP_HISTORY] if any(row[1] == VERSIONED for row in tables) else options,
     )

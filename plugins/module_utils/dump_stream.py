@@ -33,6 +33,7 @@ _LINE = re.compile(
     rb"|INSERT (?:IGNORE )?INTO `(?P<filled>" + _NAME + rb")` "
     rb"|(?P<trigger>/\*!500(?:03|32) |ALTER DATABASE `)"
     rb"|(?P<tail>/\*!(?:40103 SET TIME_ZONE=@OLD_TIME_ZONE|40101 SET SQL_MODE=@OLD_SQL_MODE) )"
+    rb"|(?P<history>/\*M!\d+ SET @old_system_versioning_insert_history=)"
     rb"|(?P<ends>UNLOCK TABLES|/\*)"
     rb"|DELIMITER (?P<delimiter>\S{1,16})(?=\n))"
 )
@@ -61,6 +62,7 @@ class Reader:
         self._kind, self._name = HEAD, ""
         self._filled = ""
         self._counted = 0
+        self._past: set[str] = set()
         self._delimiter = b";"
         self._rest = b""
         self._end = b""
@@ -112,6 +114,8 @@ class Reader:
             return
         if kind in (TABLE, SEQUENCES, DEFINITIONS, TAIL):
             self._kind, self._name = kind, _name(found) if kind == TABLE else ""
+        elif kind == "history":
+            self._past.add(self._name)
         elif kind == "created":
             self.tables.add(_name(found))
             self.rows.setdefault(_name(found), 0)
@@ -126,8 +130,9 @@ class Reader:
             self._kind = DEFINITIONS
 
     def _filling(self, table: str) -> None:
-        # An INSERT without a row at the beginning of a line has them all in one: MySQL's program writes so.
-        if self._filled and not self._counted:
+        # An INSERT without a row at the beginning of a line has them all in one: MySQL's program writes so. One of a table
+        # with a history has its first row in its first line, wherever that may end.
+        if self._filled and (not self._counted or self._filled in self._past):
             self.rows.pop(self._filled, None)
         elif self._filled in self.rows:
             self.rows[self._filled] += self._counted

@@ -21,6 +21,7 @@ from typing import Any, Mapping, Sequence
 
 from . import packages, tree, wordpress
 from .database import OURS, TABLE
+from .language_packs import TRANSLATION
 from .packages import MOST_FILES, Change, PackageError
 from .release_choice import malformed
 
@@ -225,7 +226,9 @@ def _change(value: Mapping[str, Any]) -> Change:
 def _hold(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a hold with no more than the words that one has."""
     kept = {name: str(value[name])[:500] for name in NAMED if value.get(name)}
-    if kept.get("kind") not in ("core", "plugin", "theme") or not packages.SLUG.match(kept.get("slug", "")):
+    if kept.get("kind") not in ("core", "plugin", "theme", TRANSLATION) or not packages.SLUG.match(
+        kept.get("slug", "")
+    ):
         raise HandedError("what is held has no name")
     return kept
 

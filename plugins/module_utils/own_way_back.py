@@ -311,7 +311,7 @@ def _tables(query: Query) -> list[str]:
         row[0]
         for row in query(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
-            " AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME"
+            " AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME"
         )
     ]
 

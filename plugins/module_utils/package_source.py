@@ -8,13 +8,16 @@ path; it is never told an address by a host. Where it cannot reach WordPress.org
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
+from .language_packs import TRANSLATION
 from .packages import Change, PackageError, Unanswered, download, receive
 from .release_choice import ordered
 from .wordpress import installed
@@ -22,7 +25,7 @@ from .wordpress import installed
 # Stands where an offer has the publisher's address: the package lies in the client's store, under this SHA-256.
 ARTEFACT = "artefact:"
 WORDPRESS_ORG = re.compile(
-    r"https?://downloads\.wordpress\.org/((?:release|plugin|theme)/[A-Za-z0-9._+/-]{1,200}\.zip)\Z"
+    r"https?://downloads\.wordpress\.org/((?:release|plugin|theme|translation)/[A-Za-z0-9._+/-]{1,200}\.zip)\Z"
 )
 # The controller may have to fetch the package before it can answer.
 GATEWAY_SECONDS = 660.0
@@ -85,12 +88,35 @@ def fetch(change: Change, folder: str, gateway: str) -> Fetched:
     note = ""
     if gateway and path:
         try:
-            return _from_controller(change, folder, gateway, path.group(1))
+            return _from_controller(change, folder, gateway, _path(change, path.group(1)))
         except Unanswered as error:
             if error.status != NOT_REACHED:
                 raise PackageError(f"the controller has refused it: {error.said}") from error
             note = f"not by the controller: {error.said}"[:200]
     return Fetched(download(change, folder), "publisher", note, urlsplit(change.package).hostname or "")
+
+
+def asked(gateway: str, path: str, question: dict[str, Any], largest: int, seconds: float) -> dict[str, Any]:
+    """Return what the controller answers to a question of at most `seconds`. Raises PackageError."""
+    request, opener = _request(gateway, path), _opener()
+    request.data = json.dumps(question).encode()
+    request.add_header("Content-Type", "application/json")
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            told = json.loads(answer.read(largest))
+    except urllib.error.HTTPError as error:
+        with error:
+            raise PackageError(f"the controller says: {error.read(300).decode('utf-8', 'replace')}") from error
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
+        raise PackageError(f"the controller does not answer: {error}") from error
+    if not isinstance(told, dict):
+        raise PackageError("the controller gives no answer")
+    return told
+
+
+def _path(change: Change, path: str) -> str:
+    """Return what the controller is asked for. WordPress.org has a pack at one address for ever: the moment is said beside it."""
+    return f"{path[: -len('.zip')]}.{change.to}.zip" if change.kind == TRANSLATION else path
 
 
 def _artefact(change: Change, folder: str, gateway: str) -> Change:
@@ -120,15 +146,23 @@ def _from_controller(change: Change, folder: str, gateway: str, path: str) -> Fe
 
 def _asked(change: Change, folder: str, gateway: str, path: str) -> tuple[Change, str]:
     """Ask the gateway for a path. Returns the change, and what the gateway says of the package."""
+    heard = _Heard()
+    fetched = receive(
+        change, folder, _opener(heard), _request(gateway, path), timeout=GATEWAY_SECONDS, stall=GATEWAY_SECONDS
+    )
+    return fetched, heard.said
+
+
+def _opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
+    # No proxy: the gateway listens on this host.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
+
+
+def _request(gateway: str, path: str) -> urllib.request.Request:
     parts = urlsplit(gateway)
     credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     url = urlunsplit(("http", f"{parts.hostname}:{parts.port}", "/" + path, "", ""))
-    heard = _Heard()
-    # No proxy: the gateway listens on this host.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), heard)
-    request = urllib.request.Request(url, headers={"Authorization": f"Basic {credentials}"})  # noqa: S310 - http, above
-    fetched = receive(change, folder, opener, request, timeout=GATEWAY_SECONDS, stall=GATEWAY_SECONDS)
-    return fetched, heard.said
+    return urllib.request.Request(url, headers={"Authorization": f"Basic {credentials}"})  # noqa: S310 - http, above
 
 
 class _Heard(urllib.request.BaseHandler):

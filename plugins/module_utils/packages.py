@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from .language_packs import TRANSLATION, pack_of
 from .wordpress import HEADER_BYTES, header, stated_core_version
 
 LARGEST_PACKAGE = 512 * 1024 * 1024
@@ -51,7 +52,7 @@ class Unanswered(PackageError):
 
 @dataclass(frozen=True)
 class Change:
-    """One release that replaces what is installed: kind core, plugin or theme."""
+    """One release that replaces what is installed: kind core, plugin, theme or translation (language_packs.py)."""
 
     kind: str
     slug: str
@@ -139,6 +140,9 @@ def receive(
 def inspect(change: Change) -> None:
     """Raise PackageError unless the package is a sound archive of exactly the release that was offered."""
     sound(change)
+    if change.kind == TRANSLATION:
+        # Its files have its name; which moment its words are of it need not say.
+        return
     try:
         with zipfile.ZipFile(change.zip) as archive:
             stated = _stated_version(archive, change, _top(change))
@@ -149,13 +153,18 @@ def inspect(change: Change) -> None:
 
 
 def sound(change: Change) -> None:
-    """Raise PackageError unless the package is an archive of one folder, whole, of a bounded size, without links."""
+    """Raise PackageError unless the package is an archive of one folder, whole, of a bounded size, without links.
+
+    A language pack has no folder: all of its files are its own by their names.
+    """
     top = _top(change)
     try:
         with zipfile.ZipFile(change.zip) as archive:
             members = _members(archive)
             for member in members:
                 _inspect_member(member, top, change)
+            if change.kind == TRANSLATION:
+                _inspect_pack(archive, change)
             if len(members) > MOST_FILES or sum(member.file_size for member in members) > LARGEST_UNPACKED:
                 raise PackageError(
                     f"the package of {change.named()} unpacks to more than {LARGEST_UNPACKED} bytes or {MOST_FILES} files"
@@ -194,6 +203,9 @@ def installed_path(change: Change, member: str) -> str:
     if change.kind == "core":
         inside = member.partition("/")[2]
         return "" if inside.startswith("wp-content/") or inside == "wp-config-sample.php" else inside
+    if change.kind == TRANSLATION:
+        pack = pack_of(change.slug)
+        return f"{pack.folder}/{member}" if pack else ""
     if change.kind == "theme":
         return "wp-content/themes/" + member
     return "wp-content/plugins/" + member
@@ -241,10 +253,27 @@ def _members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [member for member in archive.infolist() if not member.filename.startswith(LEFT_OUT)]
 
 
+def pack_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return the files of a language pack: everything but what a Mac adds."""
+    return _members(archive)
+
+
+def _inspect_pack(archive: zipfile.ZipFile, change: Change) -> None:
+    pack = pack_of(change.slug)
+    names = [member.filename for member in _members(archive)]
+    wrong = next((name for name in names if pack is None or not pack.owns(name)), None)
+    if wrong is not None:
+        raise PackageError(f"the package of {change.named()} has a file that is none of its own: {wrong[:200]!r}")
+    if len(set(names)) != len(names):
+        raise PackageError(f"the package of {change.named()} has a file twice")
+    if not any(name.endswith((".mo", ".l10n.php")) for name in names):
+        raise PackageError(f"the package of {change.named()} has no words in it")
+
+
 def _inspect_member(member: zipfile.ZipInfo, top: str, change: Change) -> None:
     name = member.filename
     outside = name.startswith("/") or "\\" in name or ".." in name.split("/") or "\0" in name
-    if outside or name.split("/")[0] != top:
+    if outside or (change.kind != TRANSLATION and name.split("/")[0] != top):
         raise PackageError(f"the package of {change.named()} has a file outside of its folder {top}: {name[:200]!r}")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise PackageError(f"the package of {change.named()} has a symbolic link: {name[:200]!r}")

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
-from . import freeze, handed_over, packages, run_state, tree, wordpress
+from . import freeze, handed_over, packages, run_state, translations, tree, wordpress
 from .arming import Armed, arm
 from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
 from .database import Database
@@ -34,6 +33,8 @@ from .way_back import go_back, told
 DEADLINE_SECONDS = 900
 # See run_probes().
 PROBES_AT_ONCE = 3
+# Requests that compile: the command line migrates meanwhile, and hosts have two cores at least.
+WARMED_AT_ONCE = 2
 
 
 @dataclass
@@ -150,7 +151,7 @@ class Promotion:
         )
 
     def freeze(self) -> None:
-        """Stop all writers and bring over what they wrote since prepare()."""
+        """Stop all writers."""
         self.note("frozen", frozen_at=time.time())
         self.frozen_at = time.monotonic()
         freeze.freeze(self.site.root, self.token)
@@ -159,6 +160,19 @@ class Promotion:
             freeze.refresh_opcodes(self.site, [freeze.MARKER])
         with self.timed("drain"):
             freeze.drain(self.database)
+
+    def catch_up(self) -> None:
+        """Bring over what writers wrote since prepare(), and copy the tables aside that staging saw change."""
+        with ThreadPoolExecutor(1) as pool:
+            # The server compares tables while we go through the files.
+            looked = pool.submit(self._look_at_tables)
+            self._bring_up_to_date()
+            seen = looked.result()
+        with self.timed("put_aside"):
+            self.aside.fill(seen.pop("again"))
+        self.note("aside", copies=self.aside.copies, **seen)
+
+    def _bring_up_to_date(self) -> None:
         with self.timed("bring_up_to_date"):
             late = self.late_drift()
             if late:
@@ -167,13 +181,9 @@ class Promotion:
             tree.bring_up_to_date(self.site.root, self.tree, lambda path: path not in touched, self.next)
             freeze.freeze(self.tree, self.token)
 
-    def put_aside(self) -> None:
-        """Copy the tables that staging saw change, and remember what the others are like."""
+    def _look_at_tables(self) -> dict[str, Any]:
         with self.timed("checksums"):
-            seen = self.aside.look()
-        with self.timed("put_aside"):
-            self.aside.fill(seen.pop("again"))
-        self.note("aside", copies=self.aside.copies, **seen)
+            return self.aside.look()
 
     def verify(self) -> tuple[list[str], list[str]]:
         """Return the tables that changed although staging saw no change: see TablesAside.changed()."""
@@ -190,16 +200,13 @@ class Promotion:
         # The web server's PHP compiles what it will be asked for while the command line's migrates.
         new = [path for path in self.touched if not os.path.lexists(os.path.join(self.tree, path))]
         wanted = [*said["was_cached"], *(path for path in new if path.endswith(".php"))]
-        warm = threading.Thread(target=freeze.warm_opcodes, args=(self.site, wanted))
-        warm.start()
-        try:
+        with ThreadPoolExecutor(WARMED_AT_ONCE) as pool:
+            for number in range(WARMED_AT_ONCE):
+                pool.submit(freeze.warm_opcodes, self.site, wanted[number::WARMED_AT_ONCE])
             if self._needs_migration():
                 with self.timed("migrate"):
                     place = wordpress.production(self.site, self.site.run_folder(self.run), self.token)
                     place.php("migrate", timeout=1800)
-        finally:
-            with self.timed("warm_opcodes"):
-                warm.join()
 
     def look(self, cookies: str) -> dict[str, Any]:
         """Probe production through the freeze and compare with the baseline."""
@@ -213,8 +220,7 @@ class Promotion:
         """Return the versions that are there now, and for each change that is not there the reason why it counts."""
         now = self.versions()
         there = [
-            (change, wordpress.installed(now, change.kind, change.slug, change.file) or "(none)")
-            for change in self.changes
+            (change, translations.version_there(change, now, self.site.root) or "(none)") for change in self.changes
         ]
         return now, [
             f"{change.named()}: version {version} is there" for change, version in there if version != change.to
@@ -239,7 +245,7 @@ class Promotion:
         if self.caches():
             return True
         wanted = wordpress.wanted_db_version(self.site.root)
-        return not wanted or self.versions()["db_version"] != wanted
+        return not wanted or wordpress.db_version(self.database, self.prefix) != wanted
 
 
 def opened_promotion(site: Site, run: str, probes: list[dict[str, Any]]) -> Promotion:
@@ -295,7 +301,7 @@ def promote(promotion: Promotion, deadline: float = DEADLINE_SECONDS, budget: fl
         try:
             with interruptible():
                 promotion.freeze()
-                promotion.put_aside()
+                promotion.catch_up()
                 promotion.exchange()
                 with ThreadPoolExecutor(1) as pool:
                     observed = pool.submit(promotion.observe)

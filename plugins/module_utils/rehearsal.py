@@ -19,10 +19,12 @@ from . import (
     run_state,
     supply_chain,
     touched,
+    translations,
     tree,
     wordpress,
 )
 from .baseline import signed_in
+from .language_packs import TRANSLATION
 from .packages import Change, PackageError
 from .probe_round import PATIENCE_SECONDS
 from .probe_steps import for_place
@@ -93,16 +95,19 @@ class Rehearsal:
         place = self.staging.place()
         reasons = []
         try:
-            answer = place.php("apply", {"changes": [change.request() for change in changes]})
-            self.said = answer["said"][-20:]
-            reasons += ["{kind} {slug}: {error}".format(**result) for result in answer["results"] if result["error"]]
+            releases = [change for change in changes if change.kind != TRANSLATION]
+            if releases:
+                answer = place.php("apply", {"changes": [change.request() for change in releases]})
+                self.said = answer["said"][-20:]
+                reasons += ["{kind} {slug}: {error}".format(**each) for each in answer["results"] if each["error"]]
+            reasons += self._install_packs([change for change in changes if change.kind == TRANSLATION])
             with self.timed("migrate"):
                 place.php("migrate", timeout=1800)
         except WordPressError as error:
             reasons.append(str(error))
         observed = wordpress.versions(self.staging.root, self.staging.database, self.configuration.prefix)
         for change in changes:
-            version = wordpress.installed(observed, change.kind, change.slug, change.file)
+            version = translations.version_there(change, observed, self.staging.root)
             if version != change.to:
                 reasons.append(f"{change.named()}: WordPress ended the update, but {version or 'nothing'} is there")
                 continue
@@ -111,6 +116,15 @@ class Rehearsal:
                 reasons.append(f"{change.named()}: {len(other)} files differ from the package: {other[0]}")
         if os.path.lexists(os.path.join(self.staging.root, ".maintenance")):
             reasons.append("the site was left in maintenance mode")
+        return reasons
+
+    def _install_packs(self, packs: list[Change]) -> list[str]:
+        reasons = []
+        for change in packs:
+            try:
+                translations.install(change, self.staging.root)
+            except (PackageError, OSError) as error:
+                reasons.append(f"{change.named()}: {error}")
         return reasons
 
     def touched(self) -> dict[str, list[str]]:
@@ -163,11 +177,7 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Sizes) ->
     """
     site, staging = rehearsal.site, rehearsal.staging
     answer = offers(staging, rehearsal.gateway)
-    on_offer = answer["offers"]
-    if rehearsal.artefacts:
-        observed = wordpress.versions(staging.root, staging.database, rehearsal.configuration.prefix)
-        on_offer = package_source.with_artefacts(on_offer, rehearsal.artefacts, observed)
-    changes, skipped = choose(on_offer, terms)
+    on_offer, changes, skipped = _chosen(rehearsal, answer, terms)
     fetched = _fetch(rehearsal, run, changes, terms)
     ready, held = fetched.ready, fetched.held
     skipped += fetched.skipped
@@ -219,6 +229,26 @@ def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Sizes) ->
         "asked": sorted({*answer["asked"], *fetched.asked}),
         "catalogue": answer["catalogue"],
     }
+
+
+def _chosen(
+    rehearsal: Rehearsal, answer: dict[str, Any], terms: Terms
+) -> tuple[list[dict[str, Any]], list[Change], list[dict[str, Any]]]:
+    """Return what is on offer, what of it the contract takes, and what it does not. Packs follow from the releases taken."""
+    on_offer, staging = answer["offers"], rehearsal.staging
+    packs = terms.policy.get("translations", "none") != "none"
+    if rehearsal.artefacts or packs:
+        observed = wordpress.versions(staging.root, staging.database, rehearsal.configuration.prefix)
+    if rehearsal.artefacts:
+        on_offer = package_source.with_artefacts(on_offer, rehearsal.artefacts, observed)
+    changes, skipped = choose(on_offer, terms)
+    if packs:
+        found = translations.on_offer(staging.root, observed, changes, rehearsal.gateway)
+        more, left_out = choose(found.offers, terms)
+        on_offer, changes = [*on_offer, *found.offers], [*changes, *more]
+        skipped += [*found.skipped, *left_out]
+        answer["catalogue"] += found.asked
+    return on_offer, changes, skipped
 
 
 def _staged(rehearsal: Rehearsal, production: Sizes, delivered: list[Change]) -> dict[str, Any]:
@@ -285,6 +315,10 @@ def _fetch(rehearsal: Rehearsal, run: str, changes: list[Change], terms: Terms) 
             packages.inspect(fetched)
         except PackageError as error:
             done.held.append({**fetched.evidence(), "reason": str(error)})
+            continue
+        if translations.installs_nothing(fetched, rehearsal.staging.base):
+            left_out = {"kind": change.kind, "slug": change.slug, "from": change.version, "to": change.to}
+            done.skipped.append({**left_out, "reason": "these very files are installed already"})
             continue
         findings = supply_chain.look(fetched, rehearsal.staging.base)
         if findings:

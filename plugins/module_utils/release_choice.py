@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Mapping, Sequence
 
+from .language_packs import MOMENT, TRANSLATION, pack_of
 from .packages import PLUGIN_FILE, SLUG, VERSION, Change
 
 NO_LICENCE = "not updated: no licence. The publisher offers this release without a download; the client has to renew it"
@@ -107,9 +108,11 @@ def ordered(version: str) -> list[tuple[int, str]]:
 
 def malformed(change: Change) -> str:
     """Say why this is no release at all, "" when it may be one."""
-    whole = SLUG.match(change.slug) and VERSION.match(change.to) and change.kind in ("core", "plugin", "theme")
+    kinds = ("core", "plugin", "theme", TRANSLATION)
+    whole = SLUG.match(change.slug) and VERSION.match(change.to) and change.kind in kinds
+    pack = change.kind != TRANSLATION or (pack_of(change.slug) and re.fullmatch(MOMENT, change.to))
     if (
-        not whole
+        not (whole and pack)
         or (change.kind == "plugin" and not PLUGIN_FILE.match(change.file))
         or ".." in change.file + change.slug
     ):
@@ -126,7 +129,7 @@ def _against(change: Change, policy: Mapping[str, Any]) -> str:
             return "the contract says core: minor, and this is another branch"
         return ""
     kinds = change.kind + "s"
-    rule = policy[kinds]
+    rule = policy.get(kinds, "none")
     if rule == "none" or (isinstance(rule, list) and change.slug not in rule):
         return f"the contract does not list it under {kinds}"
     if rule == "minor" and _first_number(change.version) != _first_number(change.to):

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterable, Mapping, Sequence
 
 from . import command, dump, tree
-from .database import END_MARKER, NO_SUM, NOBODY_WAITS, OURS, STAGED, Database, DatabaseError, quoted
+from .database import DUMP_HISTORY, END_MARKER, NO_SUM, NOBODY_WAITS, OURS, STAGED, Database, DatabaseError, quoted
 from .dump_stream import DEFINITIONS, HEAD, SEQUENCES, TABLE, TAIL, Reader
 from .lease import write_whole
 
@@ -273,7 +273,9 @@ def _carry_out(database: Database, statements: Sequence[str]) -> None:
 
 
 def _dump(production: Database, file: str) -> None:
-    dumped = command.run([*production.dump_arguments(), "--result-file=" + file], timeout=3600, check=False)
+    past = [DUMP_HISTORY] if production.with_history() else []
+    arguments = [*production.dump_arguments()[:-1], *past, "--result-file=" + file, production.name]
+    dumped = command.run(arguments, timeout=3600, check=False)
     if dumped.code != 0 or not ends_with_marker(file):
         raise DatabaseError("the dump for staging is not whole: " + command.last_line(dumped.err))
 

@@ -17,6 +17,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
+from .language_packs import TRANSLATION
 from .packages import Change, installed_path
 from .wordpress import HEADER_BYTES, header, unit
 
@@ -172,7 +173,7 @@ def _compare(before: Traits, now: Traits) -> list[Finding]:
 
 
 def _headers(change: Change, root: str) -> list[Finding]:
-    if change.kind == "core":
+    if change.kind in ("core", TRANSLATION):
         return []
     name = change.file if change.kind == "plugin" else change.slug + "/style.css"
     try:
@@ -207,6 +208,8 @@ def _packed(change: Change, root: str, deadline: float) -> Iterator[tuple[str, b
 def _installed(change: Change, root: str, deadline: float) -> Iterator[tuple[str, bytes]]:
     left = LARGEST_LOOK
     for start in unit(change.kind, change.slug, change.file):
+        if start.endswith("/"):
+            continue
         top = os.path.join(root, start)
         if start.startswith("*"):
             files = [os.path.join(root, name) for name in sorted(os.listdir(root)) if name.endswith(".php")]
@@ -246,7 +249,11 @@ def _same(path: str, member: zipfile.ZipInfo) -> bool:
 
 def _harmless(content: bytes) -> bool:
     """Whether a file is empty or returns an array of words, as the tools write that WordPress's own scripts come with."""
-    code = _bare(content).strip()
+    # As it stands first: what looks like a comment may stand in one of the words.
+    return _is_words(content.strip()) or _is_words(_bare(content).strip())
+
+
+def _is_words(code: bytes) -> bool:
     code = code[5:] if code[:5].lower() == b"<?php" else code
     code = (code[:-2] if code.endswith(b"?>") else code).strip()
     guard = GUARD.match(code)

@@ -55,7 +55,8 @@ class TablesAside:
         stuck = sorted(self.stuck & set(self.tables))
         if stuck:
             raise DatabaseError(
-                f"tables with foreign keys, triggers or generated columns cannot be put aside: {', '.join(stuck)}"
+                "tables with foreign keys, triggers, generated columns or a history cannot be put aside: "
+                + ", ".join(stuck)
             )
         lively = {table for table in own - self.stuck if sums[table] != self._staged_sum(table)}
         if self.elsewhere:

@@ -220,11 +220,17 @@ def leads_out(path: str, link: Entry) -> bool:
 
 
 def in_unit(path: str, units: list[str]) -> bool:
-    """Whether a path belongs to one of the units (folders, or patterns of files at the top)."""
+    """Whether a path belongs to one of the units: a folder, a pattern of files in one, or with a slash at its end a folder alone."""
     for unit in units:
-        if path == unit or path.startswith(unit + "/") or ("/" not in path and fnmatch.fnmatchcase(path, unit)):
+        if path == unit or path.startswith(unit + "/") or path + "/" == unit or _matches(path, unit):
             return True
     return False
+
+
+def _matches(path: str, pattern: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    place, _, names = pattern.rpartition("/")
+    return folder == place and fnmatch.fnmatchcase(name, names)
 
 
 def remove(path: str) -> None:

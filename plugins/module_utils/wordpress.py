@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from . import command, tree, wordpress_php
 from .database import Credentials, quoted
+from .language_packs import TRANSLATION, pack_of
 from .lease import write_whole
 from .silence import Silence
 from .site import Site
@@ -156,6 +157,11 @@ def versions(root: str, database: Queried, prefix: str) -> dict[str, Any]:
     }
 
 
+def db_version(database: Queried, prefix: str) -> str:
+    """Return the version that WordPress's tables have, or "" when they do not say."""
+    return _options(database, prefix).get("db_version", "")
+
+
 def core_version(root: str) -> str:
     """Return the version that wp-includes/version.php states, or "" when it is not there."""
     return stated_core_version(_head(os.path.join(root, "wp-includes", "version.php")))
@@ -198,6 +204,9 @@ def unit(kind: str, slug: str, file: str = "") -> list[str]:
     """Return the paths below the document root that a release of this kind may change."""
     if kind == "core":
         return ["wp-admin", "wp-includes", "*.php", "license.txt", "readme.html", "wp-content/index.php"]
+    if kind == TRANSLATION:
+        pack = pack_of(slug)
+        return pack.unit() if pack else []
     if kind == "theme":
         return ["wp-content/themes/" + slug]
     return ["wp-content/plugins/" + (slug if "/" in file or not file else file)]

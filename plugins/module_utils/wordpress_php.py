@@ -434,6 +434,8 @@ if (is_string($upkeep_seal) && hash_equals(trim($upkeep_seal), hash('sha256', $u
     header('Retry-After: 10');
     header('Cache-Control: no-store');
     header('Content-Type: text/html; charset=utf-8');
+    // A browser asks again by itself. What was sent with a form is asked of nobody: its visitor decides.
+    if (($_SERVER['REQUEST_METHOD'] ?? '') === 'GET') { header('Refresh: 3'); }
     echo '<!DOCTYPE html><html><head><meta charset="utf-8"><title>One moment</title></head><body><h1>One moment</h1><p>This site is being updated and is back in a few seconds.</p></body></html>';
     exit;
 }

@@ -72,7 +72,7 @@ options:
     type: bool
     default: true
   policy:
-    description: For V(rehearse), which releases the contract takes. Keys core, plugins, themes, cool_down_days, fast_lane, hold_at.
+    description: For V(rehearse), which releases the contract takes. Keys core, plugins, themes, translations, cool_down_days, fast_lane, hold_at.
     type: dict
   holds:
     description:
@@ -328,7 +328,7 @@ PROBE = {
     "mail": {"type": "dict"},
 }
 HOLD = {
-    "kind": {"type": "str", "required": True, "choices": ["core", "plugin", "theme"]},
+    "kind": {"type": "str", "required": True, "choices": ["core", "plugin", "theme", "translation"]},
     "slug": {"type": "str", "required": True},
     "version": {"type": "str"},
     "only": {"type": "str"},

@@ -47,6 +47,8 @@ def test_update_without_package(site: Site) -> None:
     assert {each["client"] for each in mirror.requests() if each["path"].endswith(".zip")} == {
         site.shop.lab.instance.mirror_address
     }
+    # Of language packs, which its contract does not name, nobody was asked.
+    assert [each["path"] for each in mirror.requests() if "translation" in each["path"]] == []
 
     # The agency has the package.
     file = release_file("plugin", "lab-alpha", "1.1")

@@ -27,7 +27,7 @@ MOMENTS = {
     "after freeze.freeze": 503,
     "after tree.bring_up_to_date": 503,
     "after Database.put_aside": 503,
-    "after Promotion.put_aside": 503,
+    "after Promotion.catch_up": 503,
     "before tree.exchange": 503,
     "after tree.exchange": 503,
     "after freeze.refresh_opcodes": 503,

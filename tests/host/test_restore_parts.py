@@ -31,6 +31,9 @@ INSERT INTO `wp_odd one/é` (id, n, t, b, j, f, bits) VALUES
     (9, 9, NULL, NULL, '[]', -0.1, b'0');
 CREATE TABLE wp_orders (id INT PRIMARY KEY, note TEXT);
 INSERT INTO wp_orders VALUES (1, 'tea');
+CREATE TABLE wp_prices (id INT PRIMARY KEY, cents INT) WITH SYSTEM VERSIONING;
+INSERT INTO wp_prices VALUES (1, 5);
+UPDATE wp_prices SET cents = 7;
 CREATE DEFINER = shop@localhost VIEW wp_notes AS SELECT note, 'a\\nb' AS folded FROM wp_orders;
 CREATE DEFINER = shop@localhost FUNCTION wp_seven() RETURNS INT DETERMINISTIC RETURN 7;
 CREATE DEFINER = shop@localhost EVENT wp_yearly ON SCHEDULE EVERY 1 YEAR STARTS '2030-01-01' DO DELETE FROM wp_orders;
@@ -139,6 +142,7 @@ def test_one_table_comes_back_and_neither_files_nor_other_tables_change(
         "00FF0A0D09271A",
     ]
     assert manifest["dump"]["tables"][TABLE]["rows"] == 3
+    assert manifest["dump"]["tables"]["wp_prices"]["rows"] == 2
     assert note(shop) == "newer"
     assert files(shop) == before
 
@@ -150,6 +154,7 @@ def test_the_database_comes_back_and_the_files_stay(shop: Shop, point: str) -> N
 
     assert sql(shop, "SELECT GROUP_CONCAT(id) FROM ODD").split() == ["0,7,9"]
     assert note(shop) == "tea"
+    assert shop.host.sql("SELECT cents FROM wp_prices FOR SYSTEM_TIME ALL ORDER BY row_start").split() == ["5", "7"]
     assert files(shop) == before
     # Views, routines and events were what they had been, and see the tables of then.
     assert shop.host.sql("SELECT note, wp_seven() FROM wp_notes").split() == ["tea", "7"]

@@ -39,17 +39,20 @@ class Mirror(Service):
         core: str | Sequence[str] | None = None,
         plugins: Mapping[str, str] | None = None,
         themes: Mapping[str, str] | None = None,
+        translations: Mapping[str, str] | None = None,
     ) -> None:
         """Put exactly these releases on offer, from the next request on; without arguments nothing.
 
         A version may name a variant: `4.33.0+old-header` is offered as 4.33.0 with other bytes, `1.1+no-package` as
-        1.1 without a download (a licence is missing).
+        1.1 without a download (a licence is missing). A translation, such as plugin.lab-banner.de_DE, is of a moment such as
+        `2024-02-05 12:34:56`, for every version.
         """
         cores = [core] if isinstance(core, str) else list(core or [])
         offers = {
             "core": [_release("core", "wordpress", version) for version in cores],
             "plugins": {slug: _release("plugin", slug, version) for slug, version in (plugins or {}).items()},
             "themes": {slug: _release("theme", slug, version) for slug, version in (themes or {}).items()},
+            "translations": dict(translations or {}),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self._offers_file().with_suffix(".part")
@@ -61,7 +64,7 @@ class Mirror(Service):
         try:
             found: dict[str, Any] = json.loads(self._offers_file().read_text(encoding="utf-8"))
         except FileNotFoundError:
-            return {"core": [], "plugins": {}, "themes": {}}
+            return {"core": [], "plugins": {}, "themes": {}, "translations": {}}
         return found
 
     def requests(self) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Speak WordPress.org's protocol: python -m tests.lab.mirror_server FOLDER ADDRESS [ADDRESS …]
 
-Answers core/version-check/1.7, core/checksums/1.0, plugins/update-check/1.1, themes/update-check/1.1, the downloads and
-their plugin-checksums; the controller, which has no other name for it, asks all of that at ADDRESS.
+Answers core/version-check/1.7, core/checksums/1.0, plugins/update-check/1.1, themes/update-check/1.1, translations/…/1.0,
+the downloads and their plugin-checksums; the controller, which has no other name for it, asks all of that at ADDRESS.
 What is on offer is read again from FOLDER/offers.json for each request; each request is written to
 FOLDER/requests.jsonl.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.lab import packs
 from tests.lab.releases import RELEASES, checksums, read_zip, release_file
 
 PORT = 80
@@ -113,6 +114,27 @@ def download(offers: dict[str, Any], path: str) -> Path | None:
     return file if file.exists() else None
 
 
+def translations_answer(offers: dict[str, Any], kind: str, slug: str, version: str) -> dict[str, Any]:
+    """Answer which language packs there are of a release."""
+    found = []
+    for name, moment in offers.get("translations", {}).items():
+        of_kind, of_slug, locale = name.split(".")
+        if (of_kind, of_slug) == (kind, slug):
+            place = f"{kind}/{slug}" if slug != "default" else kind
+            package = f"http://{DOWNLOADS}/translation/{place}/{version}/{locale}.zip"
+            updated = moment.partition("+")[0]
+            found.append({"language": locale, "version": version, "updated": updated, "package": package})
+    return {"translations": found}
+
+
+def language_pack(offers: dict[str, Any], path: str) -> bytes | None:
+    """Return the archive of a language pack, as the offers say of which moment it is."""
+    match = re.fullmatch(r"/translation/(core|plugin|theme)/(?:([a-z0-9-]+)/)?\d[0-9.]*/([A-Za-z_]+)\.zip", path)
+    name = f"{match[1]}.{match[2] or 'default'}.{match[3]}" if match else ""
+    moment, _, variant = str(offers.get("translations", {}).get(name, "")).partition("+")
+    return packs.pack(name, moment, variant) if moment else None
+
+
 def plugin_checksums(path: str) -> dict[str, Any] | None:
     """Return the checksums of a plugin's release as downloads.wordpress.org gives them; a variant has other bytes than these."""
     match = re.fullmatch(r"/plugin-checksums/([a-z0-9-]+)/(\d[0-9.]*)\.json", path)
@@ -141,6 +163,8 @@ def api_answer(offers: dict[str, Any], path: str, query: dict[str, str], form: d
         return 200, plugins_answer(offers, json.loads(form.get("plugins", "{}")).get("plugins") or {})
     if path == "/themes/update-check/1.1/":
         return 200, themes_answer(offers, json.loads(form.get("themes", "{}")).get("themes") or {})
+    if match := re.fullmatch(r"/translations/(core|plugin|theme)s?/1\.0/", path):
+        return 200, translations_answer(offers, match[1], query.get("slug", "default"), query.get("version", ""))
     return 404, {"error": "The lab's mirror does not know this address."}
 
 
@@ -172,7 +196,10 @@ class Handler(BaseHTTPRequestHandler):
         offers = json.loads((self.folder / "offers.json").read_text(encoding="utf-8"))
         file = download(offers, url.path) if host in (DOWNLOADS, *self.addresses) else None
         sums = plugin_checksums(url.path) if host in (DOWNLOADS, *self.addresses) else None
-        if file:
+        words = language_pack(offers, url.path) if host in (DOWNLOADS, *self.addresses) else None
+        if words:
+            self._send(200, "application/zip", words)
+        elif file:
             self._send(200, "application/zip", file.read_bytes())
         elif sums:
             self._send(200, "application/json", json.dumps(sums).encode())

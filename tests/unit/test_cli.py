@@ -116,6 +116,14 @@ def test_every_commands_help_teaches_by_example(desk: Desk, command: str) -> Non
     assert "\x1b" not in out
 
 
+def test_it_says_which_one_it_is(desk: Desk) -> None:
+    code, out, _ = desk.type("--version")
+    assert code == 0
+    assert re.fullmatch(
+        r"upkeep \d+\.\d+\.\d+ \(Python [\d.]+, ansible-core [\d.]+, ansible-runner [\d.]+, boto3 [\d.]+\)\n", out
+    )
+
+
 def test_the_help_lists_every_exit_code(desk: Desk) -> None:
     words = " ".join(desk.type("--help")[1].split())
     for code in ("0 done", "1 a bug", "2 the command", "3 put back", "4 not put back", "10 a contract", "11 another run",

@@ -265,6 +265,18 @@ def test_a_release_is_not_held_twice_and_core_has_one_slug():
     assert mistake.path == "scope.update.holds[1].slug"
 
 
+def test_a_language_pack_is_held_by_whose_words_in_which_language_they_are():
+    hold = {"kind": "translation", "version": "2024-02-05.12-34-56", "reason": "rude"}
+    for slug in ("core.default.de_DE", "plugin.akismet.de_DE_formal", "theme.leaf.fr_FR"):
+        contract = contract_with((*UPDATE, "holds"), [{**hold, "slug": slug}])
+        assert contract.scope.update is not None
+        assert contract.scope.update.holds == (Hold("translation", slug, "2024-02-05.12-34-56", "rude"),)
+    for slug in ("akismet", "core.akismet.de_DE", "plugin.akismet", "plugin.akismet.deutsch"):
+        (mistake,) = mistakes_with((*UPDATE, "holds"), [{**hold, "slug": slug}])
+        assert mistake.path == "scope.update.holds[1].slug"
+        assert "is no language pack" in mistake.message
+
+
 def test_a_hold_is_of_one_version_or_of_all_but_one_and_may_end():
     hold = {"kind": "plugin", "slug": "akismet", "reason": "x"}
     pin = {**hold, "only": "5.1", "until": "2026-11-22"}

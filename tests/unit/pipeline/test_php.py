@@ -271,6 +271,8 @@ def test_a_frozen_site_is_closed_and_says_when_to_come_back(frozen: Frozen) -> N
 
     assert status == 503
     assert int(headers["retry-after"]) > 0
+    # A visitor is brought to the page that he wanted.
+    assert int(headers["refresh"]) > 0
     assert headers["cache-control"] == "no-store"
     assert body.endswith("</html>")
     assert "the site" not in body

@@ -43,7 +43,8 @@ def test_every_variable_of_a_place_is_used_by_a_role_and_comes_from_a_clause():
     }
     assert explained.keys() == place_variables(contract, "shop").keys()
     assert explained["cms_update_policy"] == tuple(
-        f"scope.update.{key}" for key in ("core", "plugins", "themes", "cool_down_days", "fast_lane", "look")
+        f"scope.update.{key}"
+        for key in ("core", "plugins", "themes", "translations", "cool_down_days", "fast_lane", "look")
     )
 
 

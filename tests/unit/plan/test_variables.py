@@ -110,6 +110,8 @@ def test_a_list_of_plugins_and_a_hold_arrive():
         "hold_at": "high",
     }
     assert variables["cms_update_holds"] == [hold]
+    with_words = place_variables(contract_with(UPDATE, {**update, "translations": "all"}), "shop")
+    assert with_words["cms_update_policy"] == {**variables["cms_update_policy"], "translations": "all"}
 
 
 def test_what_was_not_promised_may_not_be_updated():

@@ -79,6 +79,18 @@ class Text(HTMLParser):
         return " ".join(self.words)
 
 
+def test_a_language_pack_is_among_what_changed_although_no_list_of_versions_has_it() -> None:
+    pack = {"kind": "translation", "slug": "plugin.forms.de_DE", "from": "none", "to": "2024-02-05.12-34-56"}
+    evidence, back = good_evidence(), put_back_evidence()
+    for each in (evidence, back):
+        each["promote"]["delivered"] = [*DELIVERED, pack]
+
+    assert run_story(run_entry(evidence))["changes"][-1] == {
+        "kind": "translation", "name": "plugin.forms.de_DE", "before": "none", "after": "2024-02-05.12-34-56",
+    }  # fmt: skip
+    assert run_story(run_entry(back, "put-back"))["changes"] == []
+
+
 def test_a_good_run_tells_what_changed_what_was_held_and_how_long_production_was_frozen() -> None:
     story = run_story(run_entry(good_evidence()))
     assert [(change["name"], change["before"], change["after"]) for change in story["changes"]] == [

@@ -292,3 +292,22 @@ def test_an_answer_without_end_is_refused(
 
     with pytest.raises(packages.PackageError, match="the publisher's checksums cannot be asked: too long"):
         cache.get(PLUGIN)
+
+
+def test_a_language_pack_is_known_by_the_moment_of_which_it_is(publisher: Publisher, cache: PackageCache) -> None:
+    place = "/translation/plugin/forms/2.1/de_DE.zip"
+    path = "translation/plugin/forms/2.1/de_DE.2024-02-05.12-34-56.zip"
+    publisher.answers[place] = packed({"forms-de_DE.mo": b"old"})
+    old = cache.get(path)
+    publisher.answers[place] = packed({"forms-de_DE.mo": b"new"})
+    new = cache.get(path.replace("12-34-56", "12-34-57"))
+
+    assert (cache.get(path), old.checked) == (old, NO_CHECKSUMS)
+    assert new.sha256 != old.sha256
+    assert publisher.asked == [place, place]
+    publisher.answers["/translation/core/6.5.5/de_DE.zip"] = packed({"de_DE.mo": b"words", "index.php": b"<?php"})
+    with pytest.raises(packages.PackageError, match="has a file that is none of its own"):
+        cache.get("translation/core/6.5.5/de_DE.2024-02-05.12-34-56.zip")
+    for wrong in ("translation/plugin/forms/2.1/de_DE.zip", "translation/../forms/2.1/de_DE.2024-02-05.12-34-56.zip"):
+        with pytest.raises(packages.PackageError, match="no path of a release"):
+            cache.get(wrong)

@@ -42,6 +42,10 @@ class Publisher:
 
     def answer(self, path: str, form: dict[str, str]) -> Any:
         kind = path.removeprefix("/mirror").split("/")[1]
+        if kind == "translations":
+            pack = {"language": "de_DE", "updated": "2024-02-05 12:34:56", "package": "https://x/de_DE.zip"}
+            others = [{**pack, "language": "fr_FR"}, {**pack, "updated": "yesterday"}, {"language": "de_DE"}]
+            return {"translations": [pack, *others]}
         if kind == "core":
             return {"offers": [{"response": "upgrade", "current": "6.6"}], "translations": []}
         known = [name for name in json.loads(form[kind])[kind] if name in self.newest]
@@ -66,6 +70,10 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
+
+        def do_GET(self) -> None:
+            self.headers["Content-Length"] = "0"
+            self.do_POST()
 
         def log_message(self, format: str, *words: object) -> None:
             """Say nothing."""
@@ -281,3 +289,69 @@ def test_a_wordpress_org_that_is_away_is_tried_once(
 def test_what_wordpress_does_not_ask_is_refused(kind: str, given: Any) -> None:
     with pytest.raises(NotUnderstood):
         read_question(kind, given if isinstance(given, bytes) else json.dumps(given).encode())
+
+
+def words(**changes: Any) -> Question:
+    """Return what a host asks of language packs."""
+    asked = {"core": "6.5.5", "locales": ["de_DE"], "plugins": {"forms": "2.1"}, "themes": {"leaf": "1.4"}, **changes}
+    return read_question("translations", json.dumps(asked).encode())
+
+
+def test_language_packs_are_asked_for_once_for_each_release(publisher: Publisher, catalogue: ReleaseCatalogue) -> None:
+    first = catalogue.answer(words())
+    second = catalogue.answer(words(locales=["fr_FR"], plugins={"forms": "2.1"}, themes={}))
+
+    assert [(each["path"], each["query"]) for each in publisher.questions] == [
+        ("/translations/core/1.0/", "version=6.5.5"),
+        ("/translations/plugins/1.0/", "slug=forms&version=2.1"),
+        ("/translations/themes/1.0/", "slug=leaf&version=1.4"),
+    ]
+    # Only in the languages of the site, and only what is said whole.
+    assert [(each["type"], each["slug"], each["language"]) for each in first["packs"]] == [
+        ("core", "default", "de_DE"),
+        ("plugin", "forms", "de_DE"),
+        ("theme", "leaf", "de_DE"),
+    ]
+    assert [(each["type"], each["language"]) for each in second["packs"]] == [("core", "fr_FR"), ("plugin", "fr_FR")]
+
+
+@pytest.mark.parametrize(("status", "says"), [(404, b"no"), (400, b"no"), (200, b'{"error": "Plugin not found."}')])
+def test_that_wordpress_org_has_no_words_of_something_is_an_answer(
+    publisher: Publisher, catalogue: ReleaseCatalogue, status: int, says: bytes
+) -> None:
+    publisher.status, publisher.says = status, says
+
+    assert catalogue.answer(words())["packs"] == []
+    assert catalogue.answer(words())["packs"] == []
+    assert len(publisher.questions) == 3
+
+
+def test_who_has_no_words_may_have_releases(publisher: Publisher, catalogue: ReleaseCatalogue) -> None:
+    publisher.status = 503
+    for _ in range(2):
+        with pytest.raises(NotReached):
+            catalogue.answer(words())
+    assert len(publisher.questions) == 1
+    publisher.status = 200
+
+    assert catalogue.answer(core())["offers"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"core": "6.5&x=1"},
+        {"core": 6},
+        {"locales": "de_DE"},
+        {"locales": ["../de"]},
+        {"locales": [f"a{letter}" for letter in "abcdefghijklmnopqrstu"]},
+        {"plugins": ["forms"]},
+        {"plugins": {"../forms": "2.1"}},
+        {"plugins": {"a..b": "2.1"}},
+        {"plugins": {"forms": "2.1&slug=x"}},
+        {"themes": {f"leaf{number}": "1" for number in range(301)}},
+    ],
+)
+def test_language_packs_of_what_no_site_has_are_not_asked_for(wrong: dict[str, Any]) -> None:
+    with pytest.raises(NotUnderstood):
+        words(**wrong)

@@ -162,6 +162,20 @@ def test_tables_and_rows_are_found_and_values_are_not_taken_for_them(tmp_path: P
     assert found.sha256 == hashlib.sha256(MARIADB).hexdigest()
 
 
+def test_a_table_with_its_history_tells_no_number() -> None:
+    reader = Reader()
+    reader.feed(
+        b"--\n-- Table structure for table `wp_prices`\n--\n\nCREATE TABLE `wp_prices` (\n) WITH SYSTEM VERSIONING;\n"
+        b"--\n-- Dumping data for table `wp_prices`\n--\n\n"
+        b"/*M!101100 SET @old_system_versioning_insert_history=@@session.system_versioning_insert_history */;\n"
+        b"INSERT INTO `wp_prices` (`id`, row_start, row_end) VALUES (1,'a','b'),\n(1,'b','c');\n"
+        b"--\n-- Table structure for table `wp_posts`\n--\n\nCREATE TABLE `wp_posts` (\n);\n"
+        b"INSERT INTO `wp_posts` VALUES\n(1),\n(2);\n-- Dump completed\n"
+    )
+    assert reader.finish()
+    assert (reader.tables, reader.rows) == ({"wp_prices", "wp_posts"}, {"wp_posts": 2})
+
+
 def test_a_dump_with_many_rows_to_a_line_tells_no_numbers(tmp_path: Path) -> None:
     found = read(tmp_path, MYSQL)
 
