@@ -85,7 +85,8 @@ def show_explanation(console: Console, explanation: Explanation) -> None:
         console.print()
         console.print(Text.assemble((duty.clause, "bold"), f": {duty.words}"))
         for place in duty.places:
-            console.print(Text(f"  at {place.site} ({place.url}), host {place.host}"))
+            away = f", rehearsals on {place.staging_host}" if place.staging_host != place.host else ""
+            console.print(Text(f"  at {place.site} ({place.url}), host {place.host}{away}"))
         rows = [
             {
                 "step": step.step,

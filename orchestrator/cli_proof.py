@@ -70,7 +70,8 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
         """Bring the newest restore point back in a scratch place on its host, try every function, and remove it again.
 
         Measures how long a recovery takes and how old its data are, beside what the contract promises. Production is
-        only read. Code 12 when the site cannot be recovered from that point.
+        only read. Code 12 when the site cannot be recovered from that point. A staging host of its own (`places.staging.host`)
+        is that host.
 
         With `--on HOST` it is another host of hosts.yml, which need not have a site: what is needed of production is then
         nothing, as in an emergency.

@@ -327,7 +327,7 @@ def show_plan(console: Console, plan: Mapping[str, Any]) -> None:
             table.add_row(
                 str(number),
                 Text(step["name"], style="bold" if step["changes_production"] else ""),
-                step["purpose"],
+                step["purpose"] + (f" (on {step['host']})" if step["host"] != run["host"] else ""),
                 f"{step['role']}/{step['tasks']}",
                 " → ".join(step["way_back"]),
             )

@@ -82,7 +82,11 @@ def _site(name: str, data: Checked) -> Site:
         cms=data["cms"],
         url=_url(data["url"]),
         production=_production(places["production"], data["url"]),
-        staging=Staging(port=int(places["staging"]["port"]), database=places["staging"]["database"]),
+        staging=Staging(
+            port=int(places["staging"]["port"]),
+            database=places["staging"]["database"],
+            host=places["staging"].get("host", ""),
+        ),
         functions=tuple(_function(function) for function in data["functions"]),
     )
 

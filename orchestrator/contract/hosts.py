@@ -30,15 +30,17 @@ def host_findings(contract: Document, hosts: frozenset[str]) -> Iterator[Finding
     sites = data.get("sites") if isinstance(data, dict) else None
     for name, site in sites.items() if isinstance(sites, dict) else ():
         places = site.get("places") if isinstance(site, dict) else None
-        production = places.get("production") if isinstance(places, dict) else None
-        host = production.get("host") if isinstance(production, dict) else None
-        if isinstance(host, str) and host not in hosts:
-            message = f"{quoted(host)} is no host of {HOSTS_FILE}, which stands beside the contract."
-            allowed = (
-                f" Allowed: {', '.join(quoted(each) for each in sorted(hosts))}." if hosts else " It names no hosts."
-            )
-            path = ("sites", name, "places", "production", "host")
-            yield Finding(path, message + allowed + did_you_mean(host, hosts))
+        for word in ("production", "staging"):
+            place = places.get(word) if isinstance(places, dict) else None
+            host = place.get("host") if isinstance(place, dict) else None
+            if isinstance(host, str) and host not in hosts:
+                message = f"{quoted(host)} is no host of {HOSTS_FILE}, which stands beside the contract."
+                allowed = (
+                    f" Allowed: {', '.join(quoted(each) for each in sorted(hosts))}."
+                    if hosts
+                    else " It names no hosts."
+                )
+                yield Finding(("sites", name, "places", word, "host"), message + allowed + did_you_mean(host, hosts))
 
 
 def read_hosts(text: str) -> Document:

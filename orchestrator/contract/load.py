@@ -79,7 +79,9 @@ def other_host(path: Path, contract: Contract, site: str, host: str) -> None:
             f"{quoted(host)} is no host in {printable(str(path.with_name(HOSTS_FILE)))}.{did_you_mean(host, hosts)}",
             f"write it into {HOSTS_FILE}, with ansible_host and ansible_user; then: {again}",
         )
-    if lives := [each.name for each in contract.sites if each.production.host == host and each.name != site]:
+    if lives := [
+        each.name for each in contract.sites if host in (each.production.host, each.staging.host) and each.name != site
+    ]:
         raise Refused(f"{quoted(host)} is where the site {lives[0]} lives; nothing was touched.", again)
 
 

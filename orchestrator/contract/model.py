@@ -99,10 +99,11 @@ class Production:
 
 @dataclass(frozen=True)
 class Staging:
-    """The place for rehearsals, on the same host as production."""
+    """The place for rehearsals. `host` is empty when that is production's own host."""
 
     port: int
     database: str
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ def _production() -> Schema:
 
 def _staging() -> Schema:
     return _mapping(
-        "The place for rehearsals, on the same host as production.",
+        "The place for rehearsals: on production's own host, or on another one.",
         {
             "port": _number("The port on 127.0.0.1 at which the copy answers.", 8081, 1024, 65535),
             "database": _word(
@@ -204,6 +204,15 @@ def _staging() -> Schema:
                 "shop_staging",
                 pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$",
                 allowed="letters, digits, '_' and '-', at most 64",
+            ),
+        },
+        {
+            "host": _word(
+                "Another inventory host in hosts.yml, on which rehearsals take place, out of the newest restore point. Its "
+                "database is there too. WordPress with MariaDB only. Without it: production's own host.",
+                "shop-staging",
+                pattern=NAME,
+                allowed=NAME_ALLOWED,
             ),
         },
     )

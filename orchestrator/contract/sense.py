@@ -135,9 +135,12 @@ def _site(view: View, site: Path) -> Iterator[Finding]:
     address = view.text(*production, "address")
     if address is not None and (problem := host_problem(address, loopback=True)):
         yield Finding((*production, "address"), problem)
-    host = view.text(*production, "host")
-    if host in RESERVED_HOSTS:
-        yield Finding((*production, "host"), f"{quoted(host)} is a word of Ansible's or ours. Choose another name.")
+    for place in ("production", "staging"):
+        host = view.text(*site, "places", place, "host")
+        if host in RESERVED_HOSTS:
+            yield Finding(
+                (*site, "places", place, "host"), f"{quoted(host)} is a word of Ansible's or ours. Choose another name."
+            )
     for key in ("root", "error_log"):
         path = view.text(*production, key)
         if path is not None and (problem := path_problem(path, document_root=key == "root")):
@@ -183,6 +186,9 @@ def _declared_database(view: View, site: Path) -> Iterator[Finding]:
 
 def _staging(view: View, site: Path) -> Iterator[Finding]:
     staging = (*site, "places", "staging")
+    if view.text(*staging, "host") is not None and view.text(*site, "cms") == "other":
+        message = "only a WordPress is rehearsed on another host than production's. Remove this."
+        yield Finding((*staging, "host"), message, at_key=True)
     port = view.number(*site, "places", "production", "port")
     if port is None and view.get(*site, "places", "production", "port") is None:
         parts = read_url(view.text(*site, "url") or "")
@@ -196,12 +202,15 @@ def _staging(view: View, site: Path) -> Iterator[Finding]:
 
 def _shared_hosts(view: View) -> Iterator[Finding]:
     taken: dict[str, Path] = {}
-    for site in view.below("sites"):
-        path = (*site, "places", "production", "host")
+    for path in [
+        (*site, "places", place, "host") for place in ("production", "staging") for site in view.below("sites")
+    ]:
         host = view.text(*path)
         if host is None:
             continue
-        if host in taken:
+        if host in taken and path[:-2] == taken[host][:-2]:
+            yield Finding(path, f"{quoted(host)} is production's own host. Remove this: staging is there without it.")
+        elif host in taken:
             message = (
                 f"{quoted(host)} is already the place of {quoted(str(taken[host][1]))}: one inventory host, one place."
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.contract.model import Contract, Policy, Retention
-from orchestrator.plan.plan import BATCHES, Duty, window_words
+from orchestrator.plan.plan import Duty, batches_of, window_words
 from orchestrator.plan.step import STEPS
 from orchestrator.plan.variables import place_variables
 
@@ -55,6 +55,8 @@ class PlaceExplained:
     site: str
     host: str
     url: str
+    staging_host: str
+    """Where its rehearsals take place."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,17 @@ def explain(contract: Contract) -> Explanation:
 
 
 def _duty(contract: Contract, duty: Duty, words: str) -> DutyExplained:
+    # Steps of a staging host are shown where one of the sites has one.
+    away = any(site.staging.host for site in contract.sites)
     return DutyExplained(
         duty=duty.value,
         clause="scope.update" if duty is Duty.REHEARSE else f"scope.{duty.value}",
         words=words,
-        places=tuple(PlaceExplained(site.name, site.production.host, site.url) for site in contract.sites),
-        steps=tuple(_step(contract, name) for batch in BATCHES[duty] for name in batch),
+        places=tuple(
+            PlaceExplained(site.name, site.production.host, site.url, site.staging.host or site.production.host)
+            for site in contract.sites
+        ),
+        steps=tuple(_step(contract, name) for batch in batches_of(duty, away=away) for name in batch),
     )
 
 

@@ -55,6 +55,18 @@ BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
 }
 
 
+# The same with a staging host of its own, where the steps of AWAY are carried out.
+AWAY_BATCHES: Mapping[Duty, tuple[tuple[str, ...], ...]] = {
+    Duty.UPDATE: (("preflight", "snapshot", "bring", "stage", "rehearse", "deliver", "promote", "release", "leave"),),
+    # Production is looked at and no more: what is tried is its newest restore point.
+    Duty.REHEARSE: (("preflight", "bring", "stage", "rehearse", "release", "leave"),),
+}
+AWAY = ("bring", "stage", "rehearse", "leave")
+# What lies in the staging place is on the staging host, where there is one; and so is a drill.
+IN_STAGING = (Duty.DRILL, Duty.SHOW, Duty.UNSTAGE)
+NEWEST = "newest"
+
+
 @dataclass(frozen=True)
 class FirstSeen:
     """The day on which a release was first seen on offer by one of the client's sites."""
@@ -174,7 +186,10 @@ def make_plan(
     """
     runs = []
     for name, run in ids.items():
-        host = to or contract.site(name).production.host
+        site = contract.site(name)
+        elsewhere = to or (site.staging.host if duty in IN_STAGING else "")
+        host, staging = elsewhere or site.production.host, site.staging.host if duty in AWAY_BATCHES else ""
+        brought = NEWEST if staging and duty is Duty.REHEARSE else point or run
         runs.append(
             SiteRun(
                 run=run,
@@ -185,13 +200,14 @@ def make_plan(
                 duty=duty,
                 serves=(Duty.BACKUP,) if duty is Duty.UPDATE and contract.scope.backup is not None else (),
                 promised=_promised(contract, duty),
-                batches=_batches(duty, host, elsewhere=bool(to)),
+                batches=_batches(duty, host, staging, elsewhere=bool(elsewhere)),
                 variables={
-                    **_run_variables(run, point or run, duty, holds.get(name, ())),
+                    **_run_variables(run, brought, duty, holds.get(name, ())),
                     **part.variables(),
                     **_first_seen(contract, duty, first_seen),
                     **_released(duty, (released or {}).get(name, ())),
-                    **({"upkeep_site": name, "upkeep_to": to} if to else {}),
+                    **({"upkeep_site": name, "upkeep_to": elsewhere} if elsewhere else {}),
+                    **({"upkeep_staging_host": staging} if staging else {}),
                 },
             )
         )
@@ -202,14 +218,23 @@ def remade_run(
     *, run: str, point: str, client: str, site: str, host: str, duty: Duty, variables: Mapping[str, Any]
 ) -> SiteRun:
     """Make a run again from what the ledger kept of it, without asking the contract, which may have changed since."""
-    batches = _batches(duty, host, elsewhere="upkeep_to" in variables)
+    staging = str(variables.get("upkeep_staging_host", ""))
+    batches = _batches(duty, host, staging, elsewhere="upkeep_to" in variables)
     return SiteRun(run, point, client, site, host, duty, (), {}, batches, dict(variables))
 
 
-def _batches(duty: Duty, host: str, *, elsewhere: bool) -> tuple[tuple[Step, ...], ...]:
+def batches_of(duty: Duty, *, away: bool) -> tuple[tuple[str, ...], ...]:
+    """Return the names of a duty's steps; `away` is whether staging is on a host of its own."""
+    return AWAY_BATCHES.get(duty, BATCHES[duty]) if away else BATCHES[duty]
+
+
+def _batches(duty: Duty, host: str, staging: str, *, elsewhere: bool) -> tuple[tuple[Step, ...], ...]:
     """Return the steps of a duty; a host that has no site has nothing to look at before."""
     left_out = "preflight" if elsewhere else ""
-    return tuple(tuple(step(each, host) for each in batch if each != left_out) for batch in BATCHES[duty])
+    return tuple(
+        tuple(step(each, staging if staging and each in AWAY else host) for each in batch if each != left_out)
+        for batch in batches_of(duty, away=bool(staging))
+    )
 
 
 def plan_json(plan: Plan, contract: Contract) -> dict[str, Any]:

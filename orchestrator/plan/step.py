@@ -45,8 +45,11 @@ STEPS: Mapping[str, Kind] = MappingProxyType(
     {
         "preflight": Kind("site_probe", "baseline", "reach the host, take the lease, see that the site is well"),
         "snapshot": Kind("site_snapshot", "take", "a restore point of files and database in the store"),
+        # Only where staging is on a host of its own: the restore point comes there, and what was tested goes to production.
+        "bring": Kind("site_snapshot", "bring", "bring the restore point to the staging host"),
         "stage": Kind("site_staging", "create", "a copy that cannot talk to the world"),
         "rehearse": Kind("cms_update", "rehearse", "update the copy, probe it, hold what breaks it"),
+        "deliver": Kind("cms_update", "deliver", "fetch to production's host exactly what the copy proved"),
         "promote": Kind(
             "cms_update",
             "promote",
@@ -69,6 +72,7 @@ STEPS: Mapping[str, Kind] = MappingProxyType(
         "show": Kind("site_snapshot", "show", "a restore point in the staging place, for a person to look at"),
         "unstage": Kind("site_staging", "remove", "take away what lies in the staging place"),
         "release": Kind("site_lease", "release", "tidy up and give the site free", way_back=()),
+        "leave": Kind("site_lease", "release", "remove the copy from the staging host and give it free", way_back=()),
         "recover": Kind("site_lease", "recover", "ask the host what is true, finish or put back", True, ()),
     }
 )

@@ -51,7 +51,11 @@ def _site(contract: Contract, site: Site) -> dict[str, Json]:
         },
         "error_log": production.error_log,
         **({"database": _database(production.database)} if production.database else {}),
-        "staging": {"port": site.staging.port, "database": site.staging.database},
+        "staging": {
+            "port": site.staging.port,
+            "database": site.staging.database,
+            **({"host": site.staging.host} if site.staging.host else {}),
+        },
     }
 
 

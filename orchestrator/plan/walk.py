@@ -7,7 +7,7 @@ another process after the first one was killed, and gives the same answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.plan.step import STEPS, Ending, Outcome, Seen, Step, step
 
@@ -16,6 +16,9 @@ RECOVER_ATTEMPTS = 3
 
 # The steps that may find that there is nothing which production should get.
 DECIDES_NOTHING = ("rehearse", "promote")
+
+# Tidies the staging host, where it is another one than production's.
+LEAVE = "leave"
 
 RECOVERED = {
     "untouched": Outcome.REFUSED,
@@ -55,25 +58,59 @@ def next_move(batches: Sequence[Sequence[Step]], history: Sequence[Seen], *, res
     `resumed_at` is how long the history was when the run was taken up again. A resumed run never goes forward: what
     was proved before the interruption may have changed since, so the host is asked for the truth first.
     """
-    host = batches[0][0].host
+    if not history and resumed_at is None:
+        return Batch(tuple(batches[0]))
+    leave = next((each for batch in batches for each in batch if each.name == LEAVE), None)
+    if leave is None:
+        return _next(batches, history, resumed_at)
+    since = resumed_at or 0
+    # Whatever becomes of the copy on the staging host, it says nothing of production.
+    before = None if resumed_at is None else sum(seen.step != LEAVE for seen in history[:since])
+    move = _next(
+        [[each for each in batch if each.name != LEAVE] for batch in batches],
+        [seen for seen in history if seen.step != LEAVE],
+        before,
+    )
+    return _left(move, leave, _away(batches), history, since) if isinstance(move, Finish) else move
+
+
+def _away(batches: Sequence[Sequence[Step]]) -> frozenset[str]:
+    """Return the names of the steps that are carried out on another host than the first one."""
+    return frozenset(each.name for batch in batches for each in batch if each.host != batches[0][0].host)
+
+
+def _left(finish: Finish, leave: Step, away: frozenset[str], history: Sequence[Seen], since: int) -> Move:
+    """See that the staging host is tidied once, before a run ends."""
+    theirs = [seen for seen in history if seen.step in away and seen.step != LEAVE]
+    # A host that was never reached, or whose place another run has, holds nothing of this one.
+    nothing = all(seen.ending is Ending.UNREACHABLE or seen.outcome is Outcome.BUSY for seen in theirs)
+    tried = [seen for seen in history[since:] if seen.step == LEAVE]
+    if finish.unfinished or nothing or (tried and tried[-1].fine):
+        return finish
+    if not tried:
+        return Batch((leave,))
+    told = f"The copy on the staging host {leave.host} was not removed; the next run there removes it"
+    return replace(finish, reason=f"{finish.reason}{' ' if finish.reason else ''}{told}: {tried[-1].message}")
+
+
+def _next(batches: Sequence[Sequence[Step]], history: Sequence[Seen], resumed_at: int | None) -> Move:
+    host, away = batches[0][0].host, _away(batches)
     if resumed_at is not None:
         return _recovering(history[resumed_at:], host)
-    if not history:
-        return Batch(tuple(batches[0]))
     asked = [seen for seen in history if seen.step == "recover"]
     if asked:
         return _recovering(asked, host)
     last = history[-1]
     if last.ending in (Ending.CANCELLED, Ending.BEGUN):
         return Batch((step("recover", host),))
-    if last.ending is Ending.UNREACHABLE:
+    if last.ending is Ending.UNREACHABLE and last.step not in away:
         return _unreachable(history)
     if last.ending is Ending.SILENT and STEPS[last.step].changes_production:
         return Batch((step("recover", host),))
     trouble = next((seen for seen in history if not seen.fine), None)
     if trouble is None:
         return _forward(batches, history)
-    return _way_back(trouble, history, host)
+    return _way_back(trouble, history, batches[0][0], away)
 
 
 def _forward(batches: Sequence[Sequence[Step]], history: Sequence[Seen]) -> Move:
@@ -98,14 +135,17 @@ def _nothing_to_do(history: Sequence[Seen]) -> Seen | None:
     )
 
 
-def _way_back(trouble: Seen, history: Sequence[Seen], host: str) -> Move:
+def _way_back(trouble: Seen, history: Sequence[Seen], first: Step, away: frozenset[str]) -> Move:
+    host = first.host
     if trouble.step == "release":
         return _not_released(trouble, history)
-    if trouble.outcome is Outcome.BUSY:
+    if trouble.outcome is Outcome.BUSY and trouble.step not in away:
         # The lease is somebody else's. Releasing it is not ours to do.
         return Finish(Outcome.BUSY, trouble.message)
     after = list(history[history.index(trouble) + 1 :])
     outcome, reason = _meaning(trouble), trouble.message
+    if trouble.ending is Ending.UNREACHABLE:
+        reason = f"The staging host was not reached: {reason.rstrip('.')}. Production was not touched."
     if outcome is Outcome.NOT_PUT_BACK:
         if "back" not in STEPS[trouble.step].way_back:
             # Nothing is tidied away: a person needs what is lying there.

@@ -151,7 +151,7 @@ def _batch(desk: Desk, run: SiteRun, recorder: Recorder, batch: Batch, log: Path
 
     call = Call(
         steps=tuple(step.name for step in batch.steps),
-        host=run.host,
+        host=",".join(dict.fromkeys(step.host for step in batch.steps)),
         # The folder is this machine's business, so no plan has it.
         variables={**run.variables, "upkeep_pictures_folder": str(pictures_folder(desk.state, run.run))},
         scratch=desk.state / "work" / run.run,

@@ -8,7 +8,8 @@ short_description: A client's contract as an inventory source
 description:
   - Reads I(contract.yml) in a client's folder and gives each production place of the contract, which is an inventory
     host, the variables that the roles of this project need. They are the very same ones that a run of C(upkeep) uses.
-  - Adds the group C(production) and one group for each CMS, such as C(wordpress).
+  - Adds the groups C(production) and C(staging), and one group for each CMS, such as C(wordpress). A site's staging is on its
+    production's host unless the contract names another one, which gets the same variables.
   - Sets C(upkeep_run), one id for each start of Ansible, so that a playbook works by hand. A run of C(upkeep) hands in
     its own.
   - With C(-e upkeep_site=SITE -e upkeep_to=HOST) that site lives on another host of I(hosts.yml) for this one start, and the
@@ -92,6 +93,7 @@ def _fill(inventory: Any, path: Path, extra: Mapping[str, Any]) -> None:
     except UpkeepError as error:
         _stop(f"{error.message}\n{error.next_step}", error.exit_code)
     inventory.add_group("production")
+    inventory.add_group("staging")
     for site in contract.sites:
         if any(moved) and site.name != moved[0]:
             continue
@@ -99,15 +101,19 @@ def _fill(inventory: Any, path: Path, extra: Mapping[str, Any]) -> None:
         inventory.add_host(host, group="production")
         inventory.add_group(site.cms)
         inventory.add_child(site.cms, host)
-        for name, value in place_variables(contract, site.name).items():
-            inventory.set_variable(host, name, value)
-        if moved[1]:
-            inventory.set_variable(host, "upkeep_elsewhere", True)
+        staging = host if moved[1] else site.staging.host or host
+        inventory.add_host(staging, group="staging")
+        for place in {host, staging}:
+            for name, value in place_variables(contract, site.name).items():
+                inventory.set_variable(place, name, value)
+            if place == site.production.host and not moved[1]:
+                continue
+            inventory.set_variable(place, "upkeep_elsewhere", True)
             inventory.set_variable(
-                host, "upkeep_contract_site", place_variables(contract, site.name)[f"{ROLES[0]}_site"]
+                place, "upkeep_contract_site", place_variables(contract, site.name)[f"{ROLES[0]}_site"]
             )
             for role in ROLES:
-                inventory.set_variable(host, f"{role}_site", trust_as_template(MOVED))
+                inventory.set_variable(place, f"{role}_site", trust_as_template(MOVED))
     inventory.set_variable("all", "upkeep_run", _run_id())
 
 

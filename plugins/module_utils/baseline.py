@@ -116,13 +116,20 @@ def headroom(site: Site, database: Sized) -> dict[str, int]:
     """Return free bytes on the site's filesystem and how many an update needs."""
     paths = tree.scan(site.root)
     files = sum(entry.size for entry in paths.values() if entry.kind == "file")
+    rows = database.size()
+    if site.staging_host:
+        # No copy is made here: a dump, the tables that are put aside, packages, and twice what they unpack to.
+        return _room(site, 2 * rows + 2 * ROOM_LEAST, paths, files, rows)
     # What the staging copy leads to takes no room.
     linked = staging_files.copied_once(site.root) if not staging.why_copied(site) else {}
     copied = files - sum(entry.size for entry in linked.values())
-    rows = database.size()
+    return _room(site, ROOM_FACTOR * copied + 2 * rows + ROOM_LEAST, paths, files, rows)
+
+
+def _room(site: Site, needed: int, paths: dict[str, tree.Entry], files: int, rows: int) -> dict[str, int]:
     return {
         "free": shutil.disk_usage(os.path.dirname(site.root)).free,
-        "needed": ROOM_FACTOR * copied + 2 * rows + ROOM_LEAST,
+        "needed": needed,
         "files": len(paths),
         "bytes": files,
         "database": rows,

@@ -55,6 +55,7 @@ class Expected:
     bytes: int
     budget: float
     parts: dict[str, float] = field(default_factory=dict)
+    measured: str = "copying, comparing and migrating in staging, probes in preflight, by this run"
 
     @property
     def seconds(self) -> float:
@@ -70,12 +71,16 @@ class Expected:
             "tables": len(self.tables),
             "copied": self.way,
             "parts": {name: round(seconds, 3) for name, seconds in self.parts.items()},
-            "measured": "copying, comparing and migrating in staging, probes in preflight, by this run",
+            "measured": self.measured,
         }
 
 
-def measured(staging: Database, tables: Iterable[str], sizes: Mapping[str, int]) -> tuple[int, float]:
+def measured(
+    staging: Database, tables: Iterable[str], sizes: Mapping[str, int], *, writers: bool = False
+) -> tuple[int, float]:
     """Copy tables in the staging database, as a promotion does in production. Returns bytes and seconds.
+
+    Without a staging database here it is production's own, where there are `writers`, who are not kept waiting.
 
     `sizes` are production's: of tables that were loaded a moment ago the server's estimate is not good yet. Of more than
     SAMPLE_BYTES only so many rows are copied as that makes. Raises DatabaseError.
@@ -92,7 +97,7 @@ def measured(staging: Database, tables: Iterable[str], sizes: Mapping[str, int])
     copies = staging.lay_out(names)
     started = time.monotonic()
     try:
-        staging.put_aside(copies, rows=limits)
+        staging.put_aside(copies, rows=limits, writers=writers)
         return int(share * total), round(time.monotonic() - started, 4)
     finally:
         staging.drop(list(copies.values()))
@@ -139,7 +144,26 @@ def with_spare(found: Expected, pace: Pace, sizes: Mapping[str, int], lively: It
         spare.append(name)
     more = sum(sizes.get(each, 0) for each in spare)
     parts = {**found.parts, "put_aside": found.parts["put_aside"] + pace.copy(more)}
-    return Expected(found.way, [*found.tables, *spare], spare, found.bytes + more, found.budget, parts)
+    tables = [*found.tables, *spare]
+    return Expected(found.way, tables, spare, found.bytes + more, found.budget, parts, found.measured)
+
+
+def with_quiet(found: Expected, pace: Pace, sizes: Mapping[str, int], quiet: Iterable[str]) -> Expected:
+    """Add the tables that are as staging has them, where staging is on another server: here there is no copy of them yet.
+
+    They are copied in the freeze, for SPARE_SECONDS at most; where that would take longer, all copies are made ahead.
+    """
+    names = sorted(set(quiet))
+    more = sum(sizes.get(name, 0) for name in names)
+    seconds = pace.copy(more)
+    if found.way == IN_THE_FREEZE and seconds <= min(SPARE_SECONDS, found.budget - found.seconds):
+        way, parts = IN_THE_FREEZE, {**found.parts, "put_aside": found.parts["put_aside"] + seconds}
+    else:
+        # They are compared as all others are, and so are the copies.
+        compared = found.parts["verify"] + pace.look(found.bytes + more)
+        way, parts = AHEAD, {**found.parts, "checksums": compared, "put_aside": 0.0}
+    told = "copying and comparing here, migrating on the staging host, probes in preflight, by this run"
+    return Expected(way, [*found.tables, *names], [], found.bytes + more, found.budget, parts, told)
 
 
 def refuse(found: Expected, sizes: Mapping[str, int], client: str) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
-from . import freeze, packages, run_state, translations, tree, wordpress
+from . import freeze, handed_over, packages, run_state, translations, tree, wordpress
 from .arming import Armed, arm
 from .baseline import at_hand, of_run, opened_site, probe_production, signed_in
 from .database import Database
@@ -54,6 +54,10 @@ class Promotion:
     journal: dict[str, Any] = field(default_factory=dict)
     frozen_at: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
+    # What staging began with in the changes' units, where it is on another host; else that is asked of `base`.
+    begun_with: dict[str, tree.Entry] | None = None
+    # What of it had to be changed for that host.
+    not_compared: list[str] = field(default_factory=list)
     # The paths of the next tree: nobody but us writes there.
     next: dict[str, tree.Entry] = field(default_factory=dict)
 
@@ -99,15 +103,14 @@ class Promotion:
     def drift(self) -> list[str]:
         """Return the paths of the changes' own units in which production is no longer what was staged."""
         units = [path for change in self.changes for path in wordpress.unit(change.kind, change.slug, change.file)]
-        base, now = tree.scan(self.base), tree.scan(self.site.root)
-        paths = [path for path in sorted({*base, *now}) if tree.in_unit(path, units) and path not in tree.FROZEN]
+        base = tree.scan(self.base) if self.begun_with is None else self.begun_with
+        now, left_out = tree.scan(self.site.root), {*tree.FROZEN, *self.not_compared}
+        paths = [path for path in sorted({*base, *now}) if tree.in_unit(path, units) and path not in left_out]
         return [path for path in paths if not _same(base.get(path), now.get(path))]
 
     def late_drift(self) -> list[str]:
         """Return those of the paths that are to be replaced which changed since drift() was asked."""
-        return [
-            path for path in self.touched if not _same(tree.entry(self.base, path), tree.entry(self.site.root, path))
-        ]
+        return [path for path in self.touched if not _same(_as_staged(self, path), tree.entry(self.site.root, path))]
 
     def prepare(self) -> None:
         """Build the next tree beside the live one. Production is only read."""
@@ -264,6 +267,8 @@ def opened_promotion(site: Site, run: str, probes: list[dict[str, Any]]) -> Prom
         touched=staged.get("touched", []),
         aside=TablesAside(database, prefix, staged.get("tables", []), staged),
         journal=journal,
+        begun_with=handed_over.entries(staged["base"]) if "base" in staged else None,
+        not_compared=staged.get("not_compared", []),
     )
     promotion.token = journal.get("token", promotion.token)
     return promotion
@@ -373,6 +378,12 @@ def _let_in(promotion: Promotion, evidence: dict[str, Any]) -> float:
             f" remove {freeze.MARKER} from {promotion.site.root}",
             evidence,
         ) from error
+
+
+def _as_staged(promotion: Promotion, path: str) -> tree.Entry | None:
+    """Return what staging began with at a path."""
+    base = promotion.begun_with
+    return tree.entry(promotion.base, path) if base is None else base.get(path)
 
 
 def _same(one: tree.Entry | None, other: tree.Entry | None) -> bool:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator, Mapping
 
 from . import (
     freeze_budget,
@@ -24,7 +24,6 @@ from . import (
     wordpress,
 )
 from .baseline import signed_in
-from .database import Database
 from .language_packs import TRANSLATION
 from .packages import Change, PackageError
 from .probe_round import PATIENCE_SECONDS
@@ -168,8 +167,14 @@ def probe_served(
         )
 
 
-def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Database) -> dict[str, Any]:
-    """Find out what is on offer, try it, and store what production may get. Returns the evidence."""
+Sizes = Callable[[], Mapping[str, int]]
+
+
+def rehearse(rehearsal: Rehearsal, run: str, terms: Terms, production: Sizes) -> dict[str, Any]:
+    """Find out what is on offer, try it, and store what production may get. Returns the evidence.
+
+    `production` says which tables production has, and their bytes.
+    """
     site, staging = rehearsal.site, rehearsal.staging
     answer = offers(staging, rehearsal.gateway)
     on_offer, changes, skipped = _chosen(rehearsal, answer, terms)
@@ -246,12 +251,12 @@ def _chosen(
     return on_offer, changes, skipped
 
 
-def _staged(rehearsal: Rehearsal, production: Database, delivered: list[Change]) -> dict[str, Any]:
+def _staged(rehearsal: Rehearsal, production: Sizes, delivered: list[Change]) -> dict[str, Any]:
     """Return what the promotion has to know of the last round, and under `told` what that touched."""
     effect = rehearsal.touches.of(delivered)
     if not delivered or effect is None or rehearsal.after is None:
         return {"touched": [], "tables": [], "told": {"files_touched": 0, "outside": []}}
-    staging, paths, sizes = rehearsal.staging, rehearsal.touched(), production.sizes()
+    staging, paths, sizes = rehearsal.staging, rehearsal.touched(), production()
     tables = sorted(effect.all & set(sizes))
     copied, seconds = freeze_budget.measured(staging.database, tables, sizes)
     pace = freeze_budget.Pace(

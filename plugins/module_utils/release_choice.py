@@ -87,7 +87,7 @@ def choose(offers: list[dict[str, Any]], terms: Terms) -> tuple[list[Change], li
             to=str(offer["to"]),
             package=str(offer["package"]),
         )
-        reason = _malformed(change) or _against(change, terms.policy) or terms.held(change)
+        reason = malformed(change) or _against(change, terms.policy) or terms.held(change)
         licence = not reason and not change.package
         reason = reason or (NO_LICENCE if licence else terms.waits(change))
         if reason:
@@ -106,7 +106,8 @@ def ordered(version: str) -> list[tuple[int, str]]:
     return [*parts, (0, "")]
 
 
-def _malformed(change: Change) -> str:
+def malformed(change: Change) -> str:
+    """Say why this is no release at all, "" when it may be one."""
     kinds = ("core", "plugin", "theme", TRANSLATION)
     whole = SLUG.match(change.slug) and VERSION.match(change.to) and change.kind in kinds
     pack = change.kind != TRANSLATION or (pack_of(change.slug) and re.fullmatch(MOMENT, change.to))

@@ -10,7 +10,7 @@ from typing import Any
 from .lease import write_whole
 from .site import Site
 
-NAMES = ("baseline", "staging", "staged", "look", "promotion", "restoration", "rebuild")
+NAMES = ("baseline", "staging", "staged", "look", "promotion", "restoration", "rebuild", "brought")
 
 
 def load(site: Site, run: str, name: str) -> dict[str, Any]:

@@ -46,7 +46,11 @@ SITE_OPTIONS = {
     "staging": {
         "type": "dict",
         "required": True,
-        "options": {"port": {"type": "int", "required": True}, "database": {"type": "str", "required": True}},
+        "options": {
+            "port": {"type": "int", "required": True},
+            "database": {"type": "str", "required": True},
+            "host": {"type": "str", "default": ""},
+        },
     },
 }
 
@@ -69,6 +73,8 @@ class Site:
     database: dict[str, Any] = field(default_factory=dict)
     """What the contract declares of the database; WordPress says it itself."""
     database_password: str = field(default="", repr=False)
+    staging_host: str = ""
+    """The inventory host of the staging copy, where that is another one than production's."""
     elsewhere: str = ""
     """Another workshop, for a look that leaves no trace on the host."""
 
@@ -103,6 +109,7 @@ class Site:
             cms=str(given.get("cms") or "wordpress"),
             database=dict(given.get("database") or {}),  # type: ignore[call-overload]
             database_password=database_password,
+            staging_host=str(staging.get("host") or ""),
         )
 
     @property

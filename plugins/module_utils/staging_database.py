@@ -90,6 +90,22 @@ def create(production: Database, staging: Database, folder: str) -> dict[str, An
     return {"tables": len(tables), "bytes": sum(sizes.values()), "method": method, **reason}
 
 
+def keep(staging: Database, folder: str) -> None:
+    """Let a staging database that was not copied of production here begin with what it is. Raises DatabaseError."""
+    for name in ("base.sql", "kept.json"):
+        tree.remove(os.path.join(folder, name))
+    try:
+        _only_common_tables(staging, definitions(staging))
+        sizes = staging.sizes()
+        small, columns = [table for table in sorted(sizes) if sizes[table] <= SMALL], _columns(staging)
+        copies = {table: f"{STAGED}{number}" for number, table in enumerate(small)}
+        _share_out(staging, {table: [_beside(table, copies[table], columns[table])] for table in small}, sizes)
+        _store(folder, Kept(definitions(staging), copies, staging.checksums(small)))
+    except DatabaseError:
+        staging.drop(staging.ours(STAGED))
+        _dump(staging, os.path.join(folder, "base.sql"))
+
+
 def put_back(staging: Database, folder: str, sums: Mapping[str, str]) -> list[str]:
     """Make the staging database what it was when it was copied; `sums` are what Database.looked_at() says of it now.
 
@@ -161,13 +177,7 @@ def definitions(database: Database) -> Definitions:
 def _inside(production: Database, staging: Database, sizes: Mapping[str, int], folder: str) -> None:
     """Copy and keep by statements alone, so that no row leaves the server. Raises DatabaseError."""
     made = definitions(production)
-    rows = production.query(
-        "SELECT TABLE_NAME, TABLE_TYPE, COALESCE(ENGINE, '') FROM information_schema.TABLES"
-        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE <> 'VIEW'"
-    )
-    strange = [row for row in rows if row[1] != "BASE TABLE" or row[2].lower() not in ENGINES]
-    if strange or made.sequences:
-        raise DatabaseError("it has more than common tables")
+    _only_common_tables(production, made)
     tables = sorted(made.tables)
     staging.carry_out(made.script(tables))
     columns, small = _columns(staging), [table for table in tables if sizes.get(table, 0) <= SMALL]
@@ -180,6 +190,17 @@ def _inside(production: Database, staging: Database, sizes: Mapping[str, int], f
         staging.carry_out(made.rest())
     # Of the others the sums are those of the moment when they are kept.
     _store(folder, Kept(definitions(staging), copies, staging.checksums(small)))
+
+
+def _only_common_tables(database: Database, made: Definitions) -> None:
+    """Raise DatabaseError when statements alone cannot copy what is there."""
+    rows = database.query(
+        "SELECT TABLE_NAME, TABLE_TYPE, COALESCE(ENGINE, '') FROM information_schema.TABLES"
+        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE <> 'VIEW'"
+    )
+    strange = [row for row in rows if row[1] != "BASE TABLE" or row[2].lower() not in ENGINES]
+    if strange or made.sequences:
+        raise DatabaseError("it has more than common tables")
 
 
 def _keep_all(staging: Database, folder: str, kept: Kept, now: Definitions, sums: Mapping[str, str]) -> Kept:

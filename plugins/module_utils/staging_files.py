@@ -65,6 +65,17 @@ def create(production: str, root: str, base: str, folder: str, *, links: bool = 
     return {"files": len(sizes) + len(linked), "bytes": sum(sizes), "method": method, **told}
 
 
+def keep(root: str, base: str, folder: str) -> str:
+    """Let a copy that was not made of production here begin with what it is: all of it is kept, pictures too.
+
+    Returns the method. Raises CommandFailed, OSError.
+    """
+    tree.remove(base)
+    began, method = time.time_ns(), tree.clone(root, base)
+    _note(folder, began, marks(root), links=False)
+    return method
+
+
 def copied_once(root: str) -> dict[str, tree.Entry]:
     """Return the files below a site's uploads that no release changes: pictures, films and the like."""
     if not _has_uploads(root):

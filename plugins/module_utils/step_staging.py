@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any
 
-from . import baseline, fetch, php_log, recovery, restic, run_state, scratch, staging, tree
+from . import baseline, fetch, php_log, recovery, restic, run_state, scratch, staging, staging_host, tree
 from .points import PointError, Store, problems
 from .rehearsal import probe_served, probe_staging
 from .site import Site
@@ -24,9 +24,14 @@ def stage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     started = time.monotonic()
     # The place is needed now: whoever looks at a restore point there has had his time.
     scratch.removed(site, scratch.shown_folder(site))
-    configuration, database = baseline.opened_site(site, run)
-    copy = staging.opened_staging(site, run, configuration)
-    evidence = staging.create(copy, configuration, database)
+    if site.staging_host:
+        copy, _, known = staging_host.opened(site, run)
+        evidence = staging_host.made_of(copy, known)
+    else:
+        configuration, database = baseline.opened_site(site, run)
+        copy = staging.opened_staging(site, run, configuration)
+        evidence = staging.create(copy, configuration, database)
+    # A staging host knows nothing of production but its restore point.
     before = baseline.of_run(site, run)
     results, old = probe_staging(copy, asked.options["probes"]), before["verdict"]["probes"] if before else None
     verdict = judge(results, old, times=False)
@@ -92,7 +97,7 @@ def show(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         scratch.removed(site, folder)
         repository = restic.chosen(site.programs["restic"], store, given, cache=cache_folder(site), make_bucket=False)
         try:
-            copy, seen = scratch.made(site, run, given, repository, _account(site, run), folder)
+            copy, seen = scratch.made(site, run, given, repository, _account(site, run, given), folder)
             copy.serve(outlive=True)
             evidence.update(seen, verdict=judge(probe_served(copy, given["probes"]), times=False))
         except BaseException:
@@ -110,8 +115,10 @@ def show(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     }
 
 
-def _account(site: Site, run: str) -> dict[str, str]:
+def _account(site: Site, run: str, given: dict[str, Any]) -> dict[str, str]:
     """Return how production reaches its database today: the account may have another password than it had then."""
+    if site.staging_host:
+        return staging_host.account(given)
     try:
         configuration, _ = baseline.opened_site(site, run)
     except KNOWN_ERRORS:
@@ -125,6 +132,9 @@ def unstage(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     if not asked.check_mode:
         if scratch.removed(site, scratch.shown_folder(site)):
             return {"changed": True, "msg": "the restore point that was shown in the staging place is removed"}
+        if site.staging_host:
+            # A copy of a run goes with the run.
+            return {"changed": False}
         configuration, _ = baseline.opened_site(site, run)
         copy = staging.opened_staging(site, run, configuration)
         staging.stop_server(copy.folder)

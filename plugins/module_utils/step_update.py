@@ -6,28 +6,21 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from . import auto_updates, background, baseline, promotion, rehearsal, run_state, staging, way_back
+from . import auto_updates, background, baseline, promotion, rehearsal, run_state, staging, staging_host, way_back
 from .own_way_back import BEGUN
 from .release_choice import Terms, as_hold
 from .site import Site
+from .staging import Staging
 from .step_staging import serve_on
 from .task import Asked, Stop
+from .wordpress import Configuration
 
 
 def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
     """Ask for releases, try those that the contract takes in staging, find and hold the bad ones."""
     if asked.check_mode:
         return {**_would(site, run), "changed": True}
-    before = baseline.of_run(site, run)
-    if not before:
-        raise Stop("refused", "This run has no baseline: run preflight.yml and stage.yml first. Nothing was touched.")
-    if before.get("refusals"):
-        told = "; ".join(before["refusals"])
-        raise Stop("refused", f"This site cannot be updated safely: {told}. Nothing was touched.")
-    configuration, database = baseline.opened_site(site, run)
-    copy = staging.opened_staging(site, run, configuration)
-    # An updated copy is judged beside the same copy before: production has another web server.
-    old = run_state.load(site, run, "staging").get("probes") or before["verdict"]["probes"]
+    copy, configuration, sizes, old = _copy(site, run)
     options = asked.options
     trial = rehearsal.Rehearsal(
         site,
@@ -43,10 +36,30 @@ def rehearse(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         trial.as_staged()
     today = datetime.now(timezone.utc).date()
     terms = Terms(options["policy"], options["holds"], today, options["first_seen"], options["released"])
-    evidence = rehearsal.rehearse(trial, run, terms, database)
+    evidence = rehearsal.rehearse(trial, run, terms, sizes)
     if evidence["delivered"] and options["serve"]:
         serve_on(copy, run)
     return {"evidence": evidence, "outcome": "done" if evidence["delivered"] else "nothing-to-do"}
+
+
+def _copy(site: Site, run: str) -> tuple[Staging, Configuration, rehearsal.Sizes, list[dict[str, Any]]]:
+    """Return the copy, its configuration, the sizes of production's tables, and what the copy is judged beside."""
+    # An updated copy is judged beside the same copy before: production has another web server.
+    old = run_state.load(site, run, "staging").get("probes")
+    if site.staging_host:
+        copy, configuration, known = staging_host.opened(site, run)
+        if not old:
+            raise Stop("refused", "No copy was seen well in this run: run stage.yml first. Nothing was touched.")
+        return copy, configuration, lambda: known["sizes"], old
+    before = baseline.of_run(site, run)
+    if not before:
+        raise Stop("refused", "This run has no baseline: run preflight.yml and stage.yml first. Nothing was touched.")
+    if before.get("refusals"):
+        told = "; ".join(before["refusals"])
+        raise Stop("refused", f"This site cannot be updated safely: {told}. Nothing was touched.")
+    configuration, database = baseline.opened_site(site, run)
+    copy = staging.opened_staging(site, run, configuration)
+    return copy, configuration, database.sizes, old or before["verdict"]["probes"]
 
 
 def promote(asked: Asked, site: Site, run: str) -> dict[str, Any]:

@@ -30,6 +30,13 @@ class TablesAside:
     copies: dict[str, str] = field(default_factory=dict)
     # Checksums of the copies that were made ahead.
     ahead: dict[str, str] = field(default_factory=dict)
+    # What staging, on another server, has not changed and nobody has written to since: copied here, for want of another copy.
+    quiet: set[str] = field(default_factory=set)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether staging is on another server, so that it holds no copy that could be put back here."""
+        return bool(self.staged.get("elsewhere"))
 
     @property
     def pace(self) -> Pace:
@@ -39,7 +46,7 @@ class TablesAside:
     def plan(self, *, budget: float, migrates: bool, probe_seconds: float, client: str) -> None:
         """Choose what is copied and when. Raises Stop when the freeze would be longer than `budget` seconds."""
         sizes = self.database.sizes()
-        own = set(_own(sizes, self.prefix)) - set(self.tables)
+        own = set(own_tables(sizes, self.prefix)) - set(self.tables)
         parts = {"migrate": self.pace.migrate_seconds if migrates else 0.0, "probe": probe_seconds}
         found = freeze_budget.expected(self.pace, sizes, self.tables, own, budget=budget, rest=parts)
         freeze_budget.refuse(found, sizes, client)
@@ -52,6 +59,10 @@ class TablesAside:
                 + ", ".join(stuck)
             )
         lively = {table for table in own - self.stuck if sums[table] != self._staged_sum(table)}
+        if self.elsewhere:
+            self.quiet = own - self.stuck - lively
+            found = freeze_budget.with_quiet(found, self.pace, sizes, self.quiet)
+            freeze_budget.refuse(found, sizes, client)
         self.expected = freeze_budget.with_spare(found, self.pace, sizes, lively)
         self.tables = self.expected.tables
 
@@ -66,12 +77,15 @@ class TablesAside:
         """Compare all tables, in the freeze. Returns what the way back has to know. Raises DatabaseError.
 
         {known: the tables that there are, sums: what those without a copy here are like, spares: those of them that staging
-        still holds as they are, again: copies made ahead that are not what their tables are any more}
+        still holds as they are, again: copies made ahead that are not what their tables are any more, quiet: what those of `quiet`
+        are like}
         """
         known = self.database.tables()
-        others = [table for table in _own(known, self.prefix) if table not in self.copies]
+        others = [table for table in own_tables(known, self.prefix) if table not in self.copies]
         made = sorted(set(self.copies) & set(known)) if self.ahead else []
-        sums, now = self.database.looked_at([*others, *made])
+        copied = sorted(self.quiet & set(self.copies) - set(made))
+        sums, now = self.database.looked_at([*others, *made, *copied])
+        quiet = {table: sums[table] for table in sorted(self.quiet & set(sums))}
         if any(now.get(table) != self.definitions.get(table) for table in self.copies):
             raise DatabaseError("somebody changed the definition of a table at the last moment")
         then = {table: self.ahead.get(self.copies[table], NO_SUM) for table in made}
@@ -79,8 +93,11 @@ class TablesAside:
         again = [
             table for table in made if _rows(sums.pop(table)) != _rows(then[table]) or then[table].startswith(NO_SUM)
         ]
+        seen = {"known": known, "sums": {table: sums[table] for table in others}, "again": again}
+        if self.elsewhere:
+            return {**seen, "spares": [], "quiet": quiet}
         spares = [table for table in others if table not in self.stuck and sums[table] == self._staged_sum(table)]
-        return {"known": known, "sums": sums, "spares": spares, "again": again}
+        return {**seen, "spares": spares}
 
     def fill(self, again: list[str]) -> None:
         """Copy what has to be copied in the freeze. Raises DatabaseError when that would take longer than is allowed."""
@@ -104,11 +121,13 @@ class TablesAside:
         The first ones came with the update, or were what staging still holds: they can be put back, row for row. The others
         were written to since they were staged, and have no copy.
         """
-        sums, definitions = self.database.looked_at(sorted(journal["sums"]))
-        other = {table for table in sums if sums[table] != journal["sums"][table]}
+        quiet = dict(journal.get("quiet", {}))
+        then = {**journal["sums"], **quiet}
+        sums, definitions = self.database.looked_at(sorted(then))
+        other = {table for table in sums if sums[table] != then[table]}
         known = {*journal["known"], *self.staged.get("new_tables", ())}
-        came = set(_own(definitions, self.prefix)) - known
-        strange = came | (other & set(journal["spares"]))
+        came = set(own_tables(definitions, self.prefix)) - known
+        strange = came | (other & {*journal["spares"], *quiet})
         return sorted(strange), sorted(other - strange)
 
     def _staged_sum(self, table: str) -> str:
@@ -129,7 +148,7 @@ def from_staging(database: Database, journal: Mapping[str, Any], changed: list[s
     return good
 
 
-def _own(tables: Iterable[str], prefix: str) -> list[str]:
+def own_tables(tables: Iterable[str], prefix: str) -> list[str]:
     """Return the tables of the site with this prefix, without those of another one whose prefix begins with it.
 
     Visitors of that one are not kept out: what they write would be lost on a way back.

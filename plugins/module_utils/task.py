@@ -101,8 +101,9 @@ def carry_out(
         outcome = result.get("outcome", "done")
         ended = {"msg": result.get("msg", ""), "outcome": outcome, "evidence": evidence}
         ended["changed"] = result.get("changed", outcome == "done")
-        if "diff" in result:
-            ended["diff"] = result["diff"]
+        for name in ("diff", "handed"):
+            if name in result:
+                ended[name] = result[name]
         module.exit_json(**printable(ended))
 
 

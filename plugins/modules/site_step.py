@@ -19,12 +19,17 @@ options:
       - V(snapshot) dumps the whole database, stores dump and files in one restic snapshot, and proves both against what is
         there. It returns the manifest; the restore point exists only when M(restore_point_manifest) has written that to the
         store. A dump that is empty, cut off or lacks tables, and a snapshot that lacks files, fail the task.
+      - V(bring) brings a restore point into the staging place of a host that is not production's, where V(stage) and
+        V(rehearse) find it instead of a copy of production.
       - V(stage) copies files and database, serves the copy under the same Host name on another port of the host's loopback
         address and shows that it passes the baseline itself. Mail, cron and outgoing requests are off in it.
       - V(looked) ends what O(serve) began, and tells what PHP's log gained meanwhile.
       - V(unstage) removes files and tables of the copy, or of the restore point that is shown there.
       - V(show) brings a restore point to the staging place and leaves it served there, for a person to look at.
       - V(rehearse) asks for releases, tries those that the contract allows in staging, finds and holds the bad ones.
+      - V(hand_over) says, on a staging host of its own, what was tested, O(handed) of V(deliver).
+      - V(deliver) fetches to production's host the very packages that were tested there, and lays out of them what V(promote)
+        gives production. A package with another SHA-256, and a file that no package brought, fail the task.
       - V(promote) gives production what staging tested, in one exchange, and puts it back when that is not healthy.
       - V(back) puts production back as it was before the promotion of this run, if it was not confirmed.
       - V(restore) brings files and dump to the host, compares them with the manifest and loads the dump into the staging
@@ -40,7 +45,9 @@ options:
       - V(release) ends a run. It removes what the run left on the host and gives the lease back.
       - V(recover) asks the host how far an interrupted run came, and finishes it or puts production back.
     type: str
-    choices: [preflight, probe, snapshot, stage, looked, unstage, rehearse, promote, back, restore, drill, rebuild, show, release, recover]
+    choices:
+      [preflight, probe, snapshot, bring, stage, looked, unstage, rehearse, hand_over, deliver, promote, back, restore, drill,
+       rebuild, show, release, recover]
     required: true
   run:
     description: Id of the run, such as 20261122T020000Z-1f0c9a2b.
@@ -94,7 +101,11 @@ options:
     elements: dict
     default: []
   package_gateway:
-    description: For V(rehearse), the address of the gateway for packages, as M(package_gateway) returns it.
+    description: For V(rehearse) and V(deliver), the address of the gateway for packages, as M(package_gateway) returns it.
+    type: str
+    default: ""
+  handed:
+    description: For V(deliver), what V(hand_over) has returned on the staging host.
     type: str
     default: ""
   serve:
@@ -110,7 +121,7 @@ options:
     description: For V(snapshot), the id of the restore point, named before it is taken.
     type: str
   manifest:
-    description: For V(restore), V(drill), V(rebuild) and V(show), the manifest of the restore point.
+    description: For V(restore), V(drill), V(rebuild), V(show) and V(bring), the manifest of the restore point.
     type: dict
   only:
     description: For V(restore), whether V(all) of the restore point comes back, its V(files) or its V(database).
@@ -136,7 +147,7 @@ options:
     type: bool
     default: false
   store:
-    description: For V(snapshot), V(restore), V(drill), V(rebuild) and V(show), where the restore points lie.
+    description: For V(snapshot), V(restore), V(drill), V(rebuild), V(show) and V(bring), where the restore points lie.
     type: dict
     suboptions:
       endpoint: {description: URL of the S3 service., type: str, required: true}
@@ -157,11 +168,11 @@ options:
     type: str
     default: ""
   password:
-    description: For V(snapshot), V(restore), V(drill), V(rebuild) and V(show), the password of the restic repository.
+    description: For V(snapshot), V(restore), V(drill), V(rebuild), V(show) and V(bring), the password of the restic repository.
     type: str
   database:
     description:
-      - For V(rebuild), and V(drill) with O(elsewhere), what of the site's database is another on this host than the restored wp-config.php says, which is
+      - For V(rebuild), V(bring), V(show), and V(drill) with O(elsewhere), what of the site's database is another on this host than the restored wp-config.php says, which is
         changed to say so.
     type: dict
     suboptions:
@@ -175,7 +186,7 @@ options:
   database_password:
     description:
       - Password of the database that the contract declares for a site that is not WordPress.
-      - For V(rebuild), and V(drill) with O(elsewhere), the password of the site's account on this host, where it is another.
+      - For V(rebuild), V(bring), V(show), and V(drill) with O(elsewhere), the password of the site's account on this host, where it is another.
       - It lies in the run's folder, for its owner alone, while the step is at work.
     type: str
     default: ""
@@ -241,9 +252,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 outcome:
-  description: done, nothing-to-do, put-back, not-put-back, refused, busy or unhealthy.
+  description: done, nothing-to-do, put-back, not-put-back, refused, busy or unhealthy. Empty for O(step=hand_over).
   type: str
   returned: always
+handed:
+  description: What was tested, for O(step=deliver). Names, SHA-256 and paths; no content of any file.
+  type: str
+  returned: by O(step=hand_over)
 evidence:
   description: What was observed, by the step. Always its name; then versions, verdicts, releases, manifest, seconds.
   type: dict
@@ -258,6 +273,8 @@ from ..module_utils.points import STORE_OPTIONS
 from ..module_utils.probes import KINDS
 from ..module_utils.promotion import DEADLINE_SECONDS
 from ..module_utils.site import SITE_OPTIONS
+from ..module_utils.staging_host import bring
+from ..module_utils.step_deliver import deliver, hand_over
 from ..module_utils.step_drill import drill
 from ..module_utils.step_lease import recover, release
 from ..module_utils.step_probe import preflight, probe
@@ -272,10 +289,13 @@ STEPS = {
     "preflight": preflight,
     "probe": probe,
     "snapshot": snapshot,
+    "bring": bring,
     "stage": stage,
     "looked": looked,
     "unstage": unstage,
     "rehearse": rehearse,
+    "hand_over": hand_over,
+    "deliver": deliver,
     "promote": promote,
     "back": back,
     "restore": restore,
@@ -344,6 +364,7 @@ def main() -> None:
             "released": {"type": "list", "elements": "dict", "default": [], "options": RELEASED},
             "artefacts": {"type": "list", "elements": "dict", "default": [], "options": ARTEFACT},
             "package_gateway": {"type": "str", "default": "", "no_log": True},
+            "handed": {"type": "str", "default": ""},
             "serve": {"type": "bool", "default": False},
             "withheld": {"type": "list", "elements": "dict", "default": [], "options": WITHHELD},
             "point": {"type": "str"},
@@ -372,6 +393,7 @@ def main() -> None:
             ("step", "rehearse", ["policy"]),
             ("step", "snapshot", ["point", "store", "password"]),
             ("step", "restore", ["manifest", "store", "password"]),
+            ("step", "bring", ["manifest", "store", "password"]),
             ("step", "drill", ["manifest", "store", "password"]),
             ("step", "rebuild", ["manifest", "store", "password"]),
             ("step", "show", ["manifest", "store", "password"]),

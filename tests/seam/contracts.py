@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.contract.model import Contract
 from orchestrator.plan.variables import place_variables
-from tests.unit.contract.samples import DELETED, PRODUCTION, UPDATE, changed, contract_with
+from tests.unit.contract.samples import DELETED, PRODUCTION, STAGING, UPDATE, changed, contract_with
 
 _TINY_FUNCTION = {"name": "front page", "path": "/"}
 _BOTH_KINDS = [
@@ -39,6 +39,7 @@ CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "no port": ((*PRODUCTION, "port"), DELETED),
     "not WordPress": ((), "other"),
     "pictures": ((*UPDATE, "pictures"), {"of": ["a post"], "threshold": 0.02, "masks": [".slideshow"], "width": 800}),
+    "a staging host": ((*STAGING, "host"), "yard"),
     "one tiny function": (("sites", "shop", "functions"), [_TINY_FUNCTION]),
 }
 CONTRACTS = tuple(CHANGES)

@@ -70,6 +70,32 @@ def test_the_place_is_in_the_groups_of_production_and_of_its_cms(inventory):
     assert inventory["wordpress"]["hosts"] == ["shop"]
 
 
+def test_staging_is_on_the_same_host_or_on_another_with_the_same_variables(client, inventory):
+    assert inventory["staging"]["hosts"] == ["shop"]
+    contract, hosts = client / "contract.yml", client / "hosts.yml"
+    before = contract.read_text(), hosts.read_text()
+    try:
+        place = "      staging:"
+        contract.write_text(before[0].replace(place, f"{place}\n        host: yard #", 1))
+        yard = {"ansible_host": "192.0.2.8", "upkeep_target": {"programs": {"php": "php8.3"}}}
+        hosts.write_text(f"{before[1]}    yard: {json.dumps(yard)}\n")
+        play = client.parent / "away.yml"
+        play.write_text(
+            "- hosts: staging:!production\n  gather_facts: false\n  connection: local\n  tasks:\n"
+            "    - ansible.builtin.debug: {msg: '{{ site_staging_site.programs.php }} {{ upkeep_elsewhere }}"
+            " {{ cms_update_site.staging.host }} {{ cms_update_policy.core }}'}\n"
+            "- hosts: production\n  gather_facts: false\n  connection: local\n  tasks:\n"
+            "    - ansible.builtin.debug: {msg: 'home {{ site_staging_site.programs.php }} {{ upkeep_elsewhere is defined }}'}\n"
+        )
+        ended = ansible("ansible-playbook", "-i", str(client), str(play))
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "php8.3 True yard major" in ended.stdout
+        assert "home php False" in ended.stdout
+    finally:
+        contract.write_text(before[0])
+        hosts.write_text(before[1])
+
+
 def test_each_start_has_one_run_id(inventory):
     run = untrusted(inventory["_meta"]["hostvars"]["shop"]["upkeep_run"])
     assert re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", run)

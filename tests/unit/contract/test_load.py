@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import random
@@ -30,6 +31,7 @@ from tests.unit.contract.samples import (
     FUNCTION,
     PRODUCTION,
     SAMPLE,
+    STAGING,
     UPDATE,
     URL,
     WINDOW,
@@ -432,6 +434,40 @@ def test_a_host_that_hosts_yml_does_not_name_is_reported_at_its_line_in_the_cont
     assert mistake.path == "sites.shop.places.production.host"
     assert text[mistake.line - 1].strip().startswith("host: shop")
     assert "Did you mean 'shopp'?" in mistake.message
+
+
+def test_staging_may_be_on_another_host_that_hosts_yml_names(client_folder):
+    contract, hosts = client_folder / "contract.yml", client_folder / "hosts.yml"
+    place = "      staging:"
+    contract.write_text(contract.read_text().replace(place, f"{place}\n        host: yard #", 1))
+    (mistake,) = check([client_folder])
+    assert (mistake.path, "no host of hosts.yml" in mistake.message) == ("sites.shop.places.staging.host", True)
+
+    hosts.write_text(hosts.read_text() + "    yard: {ansible_host: 192.0.2.8}\n")
+    assert check([client_folder]) == []
+    assert load_contract(contract).site("shop").staging.host == "yard"
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("shop", "production's own host. Remove this"),
+        ("staging", "Choose another name"),
+        ("blog", "already the place of 'blog'"),
+    ],
+)
+def test_a_staging_host_is_no_other_place(host: str, words: str):
+    data = changed(("sites", "blog"), copy.deepcopy(sample_data()["sites"]["shop"]))
+    data = changed(("sites", "blog", "places", "production", "host"), "blog", data)
+    (mistake,) = mistakes_of(written(changed((*STAGING, "host"), host, data)))
+    assert (mistake.path, words in mistake.message) == ("sites.shop.places.staging.host", True), mistake
+
+
+def test_only_a_wordpress_has_a_staging_host():
+    data = changed(("sites", "shop", "cms"), "other", changed(UPDATE, DELETED))
+    data = changed((*PRODUCTION, "database"), {"engine": "sqlite", "file": "/srv/shop/notes.sqlite"}, data)
+    (mistake,) = mistakes_of(written(changed((*STAGING, "host"), "yard", data)))
+    assert (mistake.path, "only a WordPress" in mistake.message) == ("sites.shop.places.staging.host", True)
 
 
 def test_hosts_yml_may_use_all_of_ansible(client_folder):

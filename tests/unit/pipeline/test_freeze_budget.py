@@ -131,8 +131,8 @@ class Server:
 STAGED = {"sums": {"wp_quiet": "1:d", "wp_lively": "1:d", "wp_tied": "1:d"}, "new_tables": ["wp_made"]}
 
 
-def aside(server: Server, *, budget: float = 60.0, pace: Any = None) -> TablesAside:
-    staged = {**STAGED, "pace": pace or {}}
+def aside(server: Server, *, budget: float = 60.0, pace: Any = None, elsewhere: str = "") -> TablesAside:
+    staged = {**STAGED, "pace": pace or {}, "elsewhere": elsewhere}
     tables = TablesAside(server, "wp_", ["wp_changed"], staged)  # type: ignore[arg-type]
     tables.plan(budget=budget, migrates=False, probe_seconds=0.1, client="acme")
     tables.lay_out()
@@ -156,6 +156,37 @@ def test_what_staging_still_holds_needs_no_copy_and_what_was_written_since_gets_
     assert tables.tables == ["wp_changed", "wp_lively"]
     # A table with foreign keys or triggers cannot be put back by renaming; one of another site is not looked at.
     assert (sorted(seen["sums"]), seen["spares"]) == (["wp_quiet", "wp_tied"], ["wp_quiet"])
+
+
+def test_what_staging_holds_on_another_server_is_copied_here() -> None:
+    server = shop()
+    tables = aside(server, elsewhere="yard")
+    journal = frozen(tables)
+
+    assert tables.tables == ["wp_changed", "wp_quiet", "wp_lively"]
+    assert (sorted(journal["sums"]), journal["spares"], journal["quiet"]) == (["wp_tied"], [], {"wp_quiet": "1:d"})
+    assert tables.expected.evidence()["measured"].startswith("copying and comparing here")
+    server.write(wp_changed="9", wp_lively="9", wp_made="1")
+    assert tables.changed(journal) == ([], [])
+    server.write(wp_quiet="2", wp_tied="2", wp_came="1")
+    assert tables.changed(journal) == (["wp_came", "wp_quiet"], ["wp_tied"])
+
+
+def test_what_takes_long_to_copy_for_want_of_staging_is_copied_ahead() -> None:
+    server = shop()
+    # One table takes 0.4 s, which is no freeze worth speaking of; two are more than is spent for a spare.
+    pace = {"copied_bytes": 1000, "copy_seconds": 0.6, "looked_bytes": 10_000, "look_seconds": 1.0}
+    assert aside(shop(), pace=pace).expected.way == IN_THE_FREEZE
+
+    tables = aside(server, pace=pace, elsewhere="yard")
+
+    assert (tables.expected.way, server.log) == (AHEAD, [("copied", ["wp_changed", "wp_quiet"], True)])
+    server.write(wp_quiet="3")
+    journal = frozen(tables)
+    assert server.log[1] == ("again", ["wp_quiet"])
+    assert journal["quiet"] == {"wp_quiet": "3:d"}
+    server.write(wp_quiet="4")
+    assert tables.changed(journal) == (["wp_quiet"], [])
 
 
 def test_tables_of_a_site_whose_prefix_begins_with_this_ones_are_left_alone() -> None:

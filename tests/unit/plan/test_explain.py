@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.plan.explain import explain
 from orchestrator.plan.plan import BATCHES, Duty
 from orchestrator.plan.variables import place_variables
-from tests.unit.contract.samples import BACKUP, UPDATE, contract_with
+from tests.unit.contract.samples import BACKUP, STAGING, UPDATE, contract_with
 
 
 def test_each_duty_leads_to_the_playbooks_that_a_run_would_start():
@@ -21,6 +21,16 @@ def test_each_duty_leads_to_the_playbooks_that_a_run_would_start():
     promote = next(step for step in explanation.duties[1].steps if step.step == "promote")
     assert (promote.playbook, promote.role, promote.tasks) == ("playbooks/promote.yml", "cms_update", "promote")
     assert (promote.changes_production, promote.way_back) == (True, ("back", "release"))
+
+
+def test_a_staging_host_is_named_and_its_steps_are_explained():
+    duty = explain(contract_with((*STAGING, "host"), "yard")).duties[1]
+    assert [(place.host, place.staging_host) for place in duty.places] == [("shop", "yard")]
+    assert [step.step for step in duty.steps if step.step in ("bring", "deliver", "leave")] == [
+        "bring",
+        "deliver",
+        "leave",
+    ]
 
 
 def test_every_variable_of_a_place_is_used_by_a_role_and_comes_from_a_clause():

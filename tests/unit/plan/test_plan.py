@@ -16,6 +16,7 @@ from orchestrator.plan.plan import (
     FirstSeen,
     Plan,
     Released,
+    SiteRun,
     choose_duty,
     choose_sites,
     make_plan,
@@ -26,7 +27,7 @@ from orchestrator.plan.plan import (
     same_plan,
 )
 from orchestrator.plan.variables import place_variables
-from tests.unit.contract.samples import DELETED, UPDATE, contract_with
+from tests.unit.contract.samples import DELETED, STAGING, UPDATE, contract_with
 
 ID = "20261122T020000Z-1f0c9a2b"
 OTHER = "20261121T020000Z-0a0b0c0d"
@@ -45,6 +46,52 @@ def test_an_update_names_its_restore_point_and_every_way_back_before_anything_is
     assert run.point == run.run == ID
     assert {step.name: step.way_back for step in run.steps}["promote"] == ("back", "release")
     assert all("release" in step.way_back for step in run.steps if step.name != "release")
+
+
+AWAY = contract_with((*STAGING, "host"), "yard")
+
+
+def away(duty: Duty, to: str = "") -> SiteRun:
+    plan = make_plan(AWAY, "d" * 64, made=MADE, duty=duty, ids={"shop": ID}, holds={}, to=to)
+    (run,) = plan.runs
+    assert run.batches == remade_run(
+        run=run.run, point=run.point, client=run.client, site=run.site, host=run.host, duty=duty, variables=run.variables
+    ).batches  # fmt: skip
+    assert same_plan(plan_json(plan, AWAY), json.loads(json.dumps(plan_json(plan, AWAY))))
+    return run
+
+
+def test_an_update_is_rehearsed_on_the_staging_host_and_delivered_from_there() -> None:
+    run = away(Duty.UPDATE)
+    assert [(step.name, step.host) for step in run.steps] == [
+        ("preflight", "shop"), ("snapshot", "shop"), ("bring", "yard"), ("stage", "yard"), ("rehearse", "yard"),
+        ("deliver", "shop"), ("promote", "shop"), ("release", "shop"), ("leave", "yard"),
+    ]  # fmt: skip
+    assert (run.host, run.point, run.variables["upkeep_point"]) == ("shop", ID, ID)
+
+
+def test_a_rehearsal_on_the_staging_host_tries_the_newest_restore_point() -> None:
+    run = away(Duty.REHEARSE)
+    assert [step.name for step in run.steps] == ["preflight", "bring", "stage", "rehearse", "release", "leave"]
+    assert (run.point, run.variables["upkeep_point"]) == (ID, "newest")
+    assert not any(step.kind.changes_production for step in run.steps)
+
+
+@pytest.mark.parametrize(
+    ("duty", "to", "host"),
+    [
+        (Duty.DRILL, "", "yard"),
+        (Duty.DRILL, "spare", "spare"),
+        (Duty.SHOW, "", "yard"),
+        (Duty.UNSTAGE, "", "yard"),
+        (Duty.BACKUP, "", "shop"),
+        (Duty.RESTORE, "", "shop"),
+    ],
+)
+def test_what_lies_in_the_staging_place_is_on_the_staging_host(duty: Duty, to: str, host: str) -> None:
+    run = away(duty, to)
+    assert (run.host, {step.host for step in run.steps}) == (host, {host})
+    assert run.variables.get("upkeep_to") == (host if host != "shop" else None)
 
 
 def test_an_update_serves_the_backup_too() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
-from orchestrator.plan.plan import BATCHES, Duty
-from orchestrator.plan.step import STEPS, Ending, Outcome, Seen, step
+from orchestrator.plan.plan import AWAY, AWAY_BATCHES, BATCHES, Duty
+from orchestrator.plan.step import STEPS, Ending, Outcome, Seen, Step, step
 from orchestrator.plan.walk import RECOVER_ATTEMPTS, Batch, Finish, next_move
 
 HOST = "shop"
@@ -139,6 +140,86 @@ OTHERS = [
 ]
 
 
+BROUGHT = "preflight snapshot bring stage rehearse"
+
+# With a staging host of its own.
+ELSEWHERE = {
+    "": "start preflight snapshot bring stage rehearse deliver promote release leave",
+    f"{BROUGHT} deliver promote release leave": "finish done",
+    f"{BROUGHT}=nothing-to-do deliver=nothing-to-do promote=nothing-to-do release leave": "finish nothing-to-do",
+    # The copy there is removed, whatever became of production, and what becomes of that says nothing of production.
+    f"{BROUGHT} deliver=refused": "start release",
+    f"{BROUGHT} deliver=refused release": "start leave",
+    f"{BROUGHT} deliver=refused release leave": "finish refused",
+    f"{BROUGHT} deliver promote=put-back release": "start leave",
+    f"{BROUGHT} deliver promote=put-back release leave=silent": "finish put-back",
+    f"{BROUGHT} deliver promote=silent": "start recover",
+    f"{BROUGHT} deliver promote=silent recover=finished": "start leave",
+    f"{BROUGHT} deliver promote release": "start leave",
+    f"{BROUGHT} deliver promote release leave=unreachable": "finish done",
+    f"{BROUGHT} deliver promote release leave=cancelled": "finish done",
+    f"{BROUGHT} deliver promote=not-put-back back=refused": "start leave",
+    "preflight snapshot bring stage=unhealthy": "start release",
+    "preflight snapshot bring stage=unhealthy release": "start leave",
+    "preflight snapshot bring stage=unhealthy release leave": "finish unhealthy",
+    # It was never reached: production is given free, and there is nothing to tidy.
+    "preflight snapshot bring=unreachable": "start release",
+    "preflight snapshot bring=unreachable release": "finish refused",
+    "preflight snapshot bring stage=unreachable release": "start leave",
+    "preflight snapshot bring stage rehearse=unreachable release leave=unreachable": "finish refused",
+    # Another run has its place.
+    "preflight snapshot bring=busy": "start release",
+    "preflight snapshot bring=busy release": "finish busy",
+    # Production's host itself goes away.
+    "preflight=unreachable": "finish refused",
+    "preflight snapshot=unreachable": "finish open",
+    f"{BROUGHT} deliver promote=unreachable": "finish open",
+    "preflight snapshot bring=unreachable release=unreachable": "finish open",
+    # Ctrl-C
+    "preflight snapshot bring stage=cancelled": "start recover",
+    "preflight snapshot bring stage=cancelled recover=untouched": "start leave",
+    "preflight snapshot bring stage=cancelled recover=untouched leave": "finish refused",
+    "preflight=cancelled recover=untouched": "finish refused",
+}
+
+
+def away_batches(duty: Duty) -> list[list[Step]]:
+    return [[step(name, "yard" if name in AWAY else HOST) for name in batch] for batch in AWAY_BATCHES[duty]]
+
+
+def away(history: str, resumed_at: int | None = None) -> str:
+    answer = next_move(away_batches(Duty.UPDATE), tuple(map(seen, history.split())), resumed_at=resumed_at)
+    if isinstance(answer, Batch):
+        return "start " + " ".join(each.name for each in answer.steps)
+    return f"finish {answer.outcome.value if answer.outcome else 'open'}"
+
+
+@pytest.mark.parametrize(("history", "answer"), ELSEWHERE.items())
+def test_an_update_with_a_staging_host_goes_on_with(history: str, answer: str) -> None:
+    assert away(history) == answer
+
+
+def test_a_resumed_run_tidies_the_staging_host_too() -> None:
+    killed = f"{BROUGHT} deliver promote=begun"
+    assert away(killed, 7) == "start recover"
+    assert away(f"{killed} recover=finished", 7) == "start leave"
+    assert away(f"{killed} recover=finished leave", 7) == "finish done"
+    assert away("preflight snapshot bring stage=begun recover=untouched leave=begun", 6) == "start recover"
+    assert (
+        away("preflight snapshot bring stage=begun recover=untouched leave=begun recover=untouched", 6) == "start leave"
+    )
+
+
+def test_a_staging_host_that_was_not_tidied_or_not_reached_is_named() -> None:
+    steps = away_batches(Duty.UPDATE)
+    left = next_move(steps, tuple(map(seen, f"{BROUGHT} deliver promote release leave=silent".split())))
+    assert isinstance(left, Finish)
+    assert "The copy on the staging host yard was not removed" in left.reason
+    lost = next_move(steps, tuple(map(seen, ["preflight", "snapshot", "bring=unreachable", "release"])))
+    assert isinstance(lost, Finish)
+    assert lost.reason == "The staging host was not reached: unreachable. Production was not touched."
+
+
 @pytest.mark.parametrize(("history", "answer"), UPDATE.items())
 def test_an_update_goes_on_with(history: str, answer: str) -> None:
     assert move(Duty.UPDATE, history) == answer
@@ -184,10 +265,10 @@ def _answers(name: str) -> list[str]:
     return [f"{name}={word}" for word in words]
 
 
-def _play(duty: Duty, history: tuple[Seen, ...]) -> list[tuple[tuple[Seen, ...], Finish]]:
+def _play(steps: Any, history: tuple[Seen, ...]) -> list[tuple[tuple[Seen, ...], Finish]]:
     """Go through everything that steps can answer, from here to the end."""
-    assert len(history) < MOST_MOVES, "the walk does not come to an end"
-    answer = next_move(batches(duty), history)  # type: ignore[arg-type]
+    assert len(history) < MOST_MOVES + 3 * len(_away_of(steps)), "the walk does not come to an end"
+    answer = next_move(steps, history)
     if isinstance(answer, Finish):
         return [(history, answer)]
     ends = []
@@ -199,17 +280,35 @@ def _play(duty: Duty, history: tuple[Seen, ...]) -> list[tuple[tuple[Seen, ...],
             last = seen(word)
             if last.fine and stop < len(names) - 1 and last.step != "rehearse":
                 continue
-            ends += _play(duty, (*history, *fine, last))
+            ends += _play(steps, (*history, *fine, last))
     return ends
 
 
-@pytest.mark.parametrize("duty", list(Duty))
-def test_every_walk_ends_and_claims_only_what_was_seen(duty: Duty) -> None:
-    for history, finish in itertools.chain(_play(duty, ())):
+def _away_of(steps: Any) -> list[Step]:
+    return [each for batch in steps for each in batch if each.host != HOST]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [*map(batches, Duty), *map(away_batches, AWAY_BATCHES)],
+    ids=[*Duty, *(f"{each}, elsewhere" for each in AWAY_BATCHES)],
+)
+def test_every_walk_ends_and_claims_only_what_was_seen(steps: Any) -> None:
+    elsewhere = {each.name for each in _away_of(steps)}
+    for history, finish in itertools.chain(_play(steps, ())):
         touched = [each for each in history if STEPS[each.step].changes_production and each.step != "recover"]
         recovered = [each.state for each in history if each.step == "recover" and each.state]
         if finish.outcome is Outcome.DONE and not recovered:
-            assert all(each.fine for each in history if each.step != "release"), history
+            assert all(each.fine for each in history if each.step not in ("release", "leave")), history
+        reached = any(
+            each.step in elsewhere - {"leave"}
+            and each.ending is not Ending.UNREACHABLE
+            and each.outcome is not Outcome.BUSY
+            for each in history
+        )
+        if not finish.unfinished:
+            # The staging host is tidied once, where there is something of this run.
+            assert sum(each.step == "leave" for each in history) == reached, history
         if finish.outcome is Outcome.PUT_BACK:
             assert "put-back" in recovered or any(
                 each.outcome is Outcome.PUT_BACK or (each.step == "back" and each.outcome is Outcome.DONE)
