@@ -153,7 +153,9 @@ def test_a_host_that_is_away_from_the_start_is_refused(desk: MakeDesk, project: 
 
 
 def test_a_host_that_is_not_in_the_inventory_is_refused(desk: MakeDesk) -> None:
-    result = begin(desk(real=True), replace(planned(Duty.BACKUP), host="shp"), "digest")
+    run = planned(Duty.BACKUP)
+    batches = tuple(tuple(replace(step, host="shp") for step in batch) for batch in run.batches)
+    result = begin(desk(real=True), replace(run, host="shp", batches=batches), "digest")
     assert exit_code(result) == 12
     assert "no hosts" in result.finish.reason
 
