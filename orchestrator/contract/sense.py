@@ -19,7 +19,10 @@ from orchestrator.contract.tree import Data, Finding, Path, is_unprintable
 from orchestrator.contract.view import View
 
 TEMPLATE = re.compile(r"\{\{|\{%|\{#")
-PACK = re.compile(r"(core\.default|(plugin|theme)\.[A-Za-z0-9._-]+)\.[A-Za-z]{2,3}(_[A-Za-z0-9]{1,20}){0,3}")
+# As hosts read it (plugins/module_utils/language_packs.py).
+PACK = re.compile(
+    r"(?!.*\.\.)(core\.default|(plugin|theme)\.[A-Za-z0-9][A-Za-z0-9._-]{0,70})\.[A-Za-z]{2,3}(_[A-Za-z0-9]{1,20}){0,3}"
+)
 SYSTEM_DATABASES = frozenset({"mysql", "information_schema", "performance_schema", "sys", "test"})
 # Ansible's own words, and the groups that the inventory plugin makes.
 RESERVED_HOSTS = frozenset({"all", "ungrouped", "localhost", "production", "staging", "wordpress"})

@@ -60,7 +60,6 @@ class Handed:
     delivered: list[Change] = field(default_factory=list)
     touched: dict[str, Got | None] = field(default_factory=dict)
     base: dict[str, list[Any]] = field(default_factory=dict)
-    not_compared: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     new_tables: list[str] = field(default_factory=list)
     sums: dict[str, str] = field(default_factory=dict)
@@ -79,7 +78,6 @@ def told(staged: Mapping[str, Any], known: Mapping[str, Any], root: str, base: s
             delivered=[{name: getattr(change, name) for name in OF_A_CHANGE} for change in changes],
             touched={path: _got(root, path) for path in staged["touched"]},
             base=left,
-            not_compared=list(known["not_compared"]),
             **{name: staged[name] for name in ("tables", "new_tables", "sums")},
             migrate_seconds=staged["pace"]["migrate_seconds"],
         )
@@ -198,7 +196,6 @@ def _handed(value: Mapping[str, Any]) -> Handed:
         delivered=changes,
         touched={path: _read_got(each) for path, each in value["touched"].items()},
         base={path: _read_base(each) for path, each in value["base"].items()},
-        not_compared=[path for path in value["not_compared"] if path == "wp-config.php"],
         tables=[_table(name) for name in value["tables"]],
         new_tables=[_table(name) for name in value["new_tables"]],
         sums={_table(name): str(text)[:10_000] for name, text in value["sums"].items()},

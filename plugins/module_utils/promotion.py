@@ -56,8 +56,6 @@ class Promotion:
     timings: dict[str, float] = field(default_factory=dict)
     # What staging began with in the changes' units, where it is on another host; else that is asked of `base`.
     begun_with: dict[str, tree.Entry] | None = None
-    # What of it had to be changed for that host.
-    not_compared: list[str] = field(default_factory=list)
     # The paths of the next tree: nobody but us writes there.
     next: dict[str, tree.Entry] = field(default_factory=dict)
 
@@ -104,8 +102,8 @@ class Promotion:
         """Return the paths of the changes' own units in which production is no longer what was staged."""
         units = [path for change in self.changes for path in wordpress.unit(change.kind, change.slug, change.file)]
         base = tree.scan(self.base) if self.begun_with is None else self.begun_with
-        now, left_out = tree.scan(self.site.root), {*tree.FROZEN, *self.not_compared}
-        paths = [path for path in sorted({*base, *now}) if tree.in_unit(path, units) and path not in left_out]
+        now = tree.scan(self.site.root)
+        paths = [path for path in sorted({*base, *now}) if tree.in_unit(path, units) and path not in tree.FROZEN]
         return [path for path in paths if not _same(base.get(path), now.get(path))]
 
     def late_drift(self) -> list[str]:
@@ -268,7 +266,6 @@ def opened_promotion(site: Site, run: str, probes: list[dict[str, Any]]) -> Prom
         aside=TablesAside(database, prefix, staged.get("tables", []), staged),
         journal=journal,
         begun_with=handed_over.entries(staged["base"]) if "base" in staged else None,
-        not_compared=staged.get("not_compared", []),
     )
     promotion.token = journal.get("token", promotion.token)
     return promotion

@@ -69,9 +69,7 @@ def bring(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         message = f"The restore point did not come to the staging host: {str(error).rstrip('.')}."
         raise Stop("refused", f"{message} Production was not touched.", evidence) from error
     known = {name: seen[name] for name in ("files", "tables")}
-    # What is declared for this host is written into the restored wp-config.php, which is production's no more then.
-    other = ["wp-config.php"] if account(given) else []
-    known.update(sizes=copy.database.sizes(), point=evidence["point"], not_compared=other)
+    known.update(sizes=copy.database.sizes(), point=evidence["point"])
     run_state.store(site, run, STATE, known)
     evidence.update(seen, kept=method, seconds=round(time.monotonic() - started, 3))
     return {

@@ -62,7 +62,6 @@ def deliver(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         "pace": asdict(_pace(database, configuration.prefix, handed.migrate_seconds)),
         "held": handed.held,
         "base": handed.base,
-        "not_compared": handed.not_compared,
     }
     run_state.store(site, run, "staged", staged)
     return {

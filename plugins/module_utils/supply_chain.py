@@ -9,6 +9,7 @@ bound says so.
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import time
@@ -210,13 +211,13 @@ def _installed(change: Change, root: str, deadline: float) -> Iterator[tuple[str
     for start in unit(change.kind, change.slug, change.file):
         if start.endswith("/"):
             continue
-        top = os.path.join(root, start)
-        if start.startswith("*"):
-            files = [os.path.join(root, name) for name in sorted(os.listdir(root)) if name.endswith(".php")]
-        elif os.path.isdir(top):
+        top, pattern = os.path.split(os.path.join(root, start))
+        if os.path.isdir(os.path.join(top, pattern)):
+            top = os.path.join(top, pattern)
             files = [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
         else:
-            files = [top]
+            there = os.listdir(top) if os.path.isdir(top) else []
+            files = [os.path.join(top, name) for name in fnmatch.filter(sorted(there), pattern)]
         for file in files:
             if not _worth(file) or os.path.islink(file) or not os.path.isfile(file):
                 continue

@@ -22,6 +22,21 @@ from .site import Site
 SIGN_IN_SECONDS = 1800
 HEADER_BYTES = 8192  # WordPress's get_file_data() reads this much of a file for its header
 ASKED_FOR_RELEASES = ("api.wordpress.org",)
+# What a release of WordPress may change, as tree.in_unit() reads it. At the top its own files bear these names; not the site's
+# wp-config.php, and not what else a site keeps there.
+CORE = (
+    "wp-admin",
+    "wp-includes",
+    "index.php",
+    "xmlrpc.php",
+    "wp-[!c]*.php",
+    "wp-c[!o]*.php",
+    "wp-com*.php",
+    "wp-config-sample.php",
+    "license.txt",
+    "readme.html",
+    "wp-content/index.php",
+)
 
 
 class Queried(Protocol):
@@ -203,7 +218,7 @@ def installed(observed: dict[str, Any], kind: str, slug: str, file: str = "") ->
 def unit(kind: str, slug: str, file: str = "") -> list[str]:
     """Return the paths below the document root that a release of this kind may change."""
     if kind == "core":
-        return ["wp-admin", "wp-includes", "*.php", "license.txt", "readme.html", "wp-content/index.php"]
+        return list(CORE)
     if kind == TRANSLATION:
         pack = pack_of(slug)
         return pack.unit() if pack else []
@@ -214,7 +229,8 @@ def unit(kind: str, slug: str, file: str = "") -> list[str]:
 
 def code_links(paths: dict[str, tree.Entry]) -> list[str]:
     """Return the links among a site's code that lead out of its tree: an update of a copy would follow them."""
-    code = [*unit("core", ""), "wp-content/plugins", "wp-content/themes", "wp-content/mu-plugins", "wp-content/upgrade"]
+    below = ["wp-content/" + name for name in ("plugins", "themes", "mu-plugins", "upgrade")]
+    code = [*CORE, "*.php", *below]
     return sorted(
         path
         for path, seen in paths.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -11,6 +10,7 @@ from threading import Event, Thread
 import pytest
 import yaml
 
+from tests.host.second_host import HOST, know, second_host
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
 from tests.lab.hosts import USERS, Host
@@ -19,7 +19,6 @@ from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
 
-HOST = "fresh"
 ACCOUNT = {"name": "newshop", "user": "newshop"}
 PASSWORD = "it's a \\ new$one"
 # What an update of tables by renaming could not bring back.
@@ -35,11 +34,8 @@ CREATE VIEW wp_cakes AS SELECT id FROM wp_orders WHERE note = 'cake';
 @pytest.fixture(scope="module")
 def fresh(lab: Lab) -> Iterator[Host]:
     """Return a second host."""
-    known = {host.name for host in lab.hosts() if host.pid}
-    lab.up(["shop", HOST])
-    yield lab.host(HOST)
-    if HOST not in known and not os.environ.get("UPKEEP_LAB_KEEP"):
-        lab.down(HOST)
+    with second_host(lab) as host:
+        yield host
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +46,8 @@ def gone(
     as_template.taken("shop")
     folder = tmp_path_factory.mktemp("elsewhere")
     shop = shop_of(lab, "shop", folder / "inventories" / "example", sockets)
-    _know(shop, fresh)
+    know(shop, fresh)
+    _has_its_own_database(shop)
     shop.host.run(["chmod", "0750", f"{shop.host.root}/wp-content/uploads"], check=True)
     shop.host.sql(MORE)
     with pytest.MonkeyPatch.context() as patch:
@@ -64,12 +61,8 @@ def gone(
             shop.host.plug()
 
 
-def _know(shop: Shop, fresh: Host) -> None:
-    """Write the second host into the client's inventory, with a database of its own."""
-    path = shop.inventory / "hosts.yml"
-    hosts = yaml.safe_load(path.read_text())
-    hosts["all"]["hosts"][HOST] = {**hosts["all"]["hosts"]["shop"], "ansible_host": fresh.address}
-    path.write_text(yaml.safe_dump(hosts))
+def _has_its_own_database(shop: Shop) -> None:
+    """Write into the client's inventory that the second host's account has another name and password."""
     more = shop.inventory / "host_vars" / HOST
     more.mkdir(parents=True)
     (more / "vars.yml").write_text(yaml.safe_dump({"upkeep_database": ACCOUNT}))

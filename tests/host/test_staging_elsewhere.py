@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests.host.second_host import HOST, know, second_host
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
 from tests.lab.hosts import Host
@@ -19,8 +18,6 @@ from tests.pipeline import Said, Site, State
 from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
-
-HOST = "fresh"
 
 
 @dataclass(frozen=True)
@@ -36,14 +33,10 @@ class Ran:
 @pytest.fixture(scope="module")
 def yard(lab: Lab) -> Iterator[Host]:
     """Return a host without a site, with PHP, a database server and an account."""
-    known = {host.name for host in lab.hosts() if host.pid}
-    lab.up(["shop", HOST])
-    host = lab.host(HOST)
-    host.run(["sh", "-c", f"rm -rf {host.root} {Path(host.root).parent}/.upkeep"], check=True)
-    host.sql("DROP DATABASE IF EXISTS shop; GRANT ALL ON shop_staging.* TO shop@localhost", database="mysql")
-    yield host
-    if HOST not in known and not os.environ.get("UPKEEP_LAB_KEEP"):
-        lab.down(HOST)
+    with second_host(lab) as host:
+        host.run(["sh", "-c", f"rm -rf {host.root} {Path(host.root).parent}/.upkeep"], check=True)
+        host.sql("DROP DATABASE IF EXISTS shop; GRANT ALL ON shop_staging.* TO shop@localhost", database="mysql")
+        yield host
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +47,8 @@ def ran(
     as_template.taken("shop")
     folder = tmp_path_factory.mktemp("staging-elsewhere")
     shop = shop_of(lab, "shop", folder / "inventories" / "example", sockets)
-    _know(shop, yard)
+    know(shop, yard)
+    _stages_there(shop)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(sockets))
         site = Site(shop, folder)
@@ -67,16 +61,11 @@ def ran(
             site.host.sql("CREATE DATABASE IF NOT EXISTS shop_staging", database="mysql")
 
 
-def _know(shop: Shop, yard: Host, **more: object) -> None:
-    """Write the second host into the client's inventory, and into the contract as the place of staging."""
-    path = shop.inventory / "hosts.yml"
-    hosts = yaml.safe_load(path.read_text())
-    hosts["all"]["hosts"][HOST] = {**hosts["all"]["hosts"]["shop"], "ansible_host": yard.address, **more}
-    path.write_text(yaml.safe_dump(hosts))
+def _stages_there(shop: Shop) -> None:
+    """Write the second host into the contract as the place of staging."""
     contract = shop.inventory / "contract.yml"
     text = contract.read_text()
-    if f"host: {HOST}" not in text:
-        contract.write_text(text.replace("      staging:", f"      staging:\n        host: {HOST} #", 1))
+    contract.write_text(text.replace("      staging:", f"      staging:\n        host: {HOST} #", 1))
 
 
 def _is_tidy(yard: Host) -> None:
@@ -149,7 +138,7 @@ def test_a_staging_host_that_is_not_reached_leaves_production_untouched(ran: Ran
     site, yard = ran.site, ran.yard
     before = site.state()
     # Nobody listens there.
-    _know(site.shop, yard, ansible_port=9)
+    know(site.shop, yard, ansible_port=9)
 
     said = site.upkeep("rehearse", "example")
 

@@ -48,6 +48,15 @@ def inventory(client):
     return json.loads(ended.stdout)
 
 
+def played(client, text):
+    """Return what a playbook of these words prints, started by hand."""
+    play = client.parent / "play.yml"
+    play.write_text(text)
+    ended = ansible("ansible-playbook", "-i", str(client), str(play))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
 def untrusted(value):
     """Return a value as it stands in the contract, after seeing that Ansible will not take its words for templates."""
     if isinstance(value, list):
@@ -79,18 +88,16 @@ def test_staging_is_on_the_same_host_or_on_another_with_the_same_variables(clien
         contract.write_text(before[0].replace(place, f"{place}\n        host: yard #", 1))
         yard = {"ansible_host": "192.0.2.8", "upkeep_target": {"programs": {"php": "php8.3"}}}
         hosts.write_text(f"{before[1]}    yard: {json.dumps(yard)}\n")
-        play = client.parent / "away.yml"
-        play.write_text(
+        said = played(
+            client,
             "- hosts: staging:!production\n  gather_facts: false\n  connection: local\n  tasks:\n"
             "    - ansible.builtin.debug: {msg: '{{ site_staging_site.programs.php }} {{ upkeep_elsewhere }}"
             " {{ cms_update_site.staging.host }} {{ cms_update_policy.core }}'}\n"
             "- hosts: production\n  gather_facts: false\n  connection: local\n  tasks:\n"
-            "    - ansible.builtin.debug: {msg: 'home {{ site_staging_site.programs.php }} {{ upkeep_elsewhere is defined }}'}\n"
+            "    - ansible.builtin.debug: {msg: 'home {{ site_staging_site.programs.php }} {{ upkeep_elsewhere is defined }}'}\n",
         )
-        ended = ansible("ansible-playbook", "-i", str(client), str(play))
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert "php8.3 True yard major" in ended.stdout
-        assert "home php False" in ended.stdout
+        assert "php8.3 True yard major" in said
+        assert "home php False" in said
     finally:
         contract.write_text(before[0])
         hosts.write_text(before[1])
@@ -101,21 +108,19 @@ def test_each_start_has_one_run_id(inventory):
     assert re.fullmatch(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}", run)
 
 
-def test_a_playbook_by_hand_sees_them_and_the_run_stays_the_same_when_the_inventory_is_read_again(client, tmp_path):
-    play = tmp_path / "play.yml"
-    play.write_text(
+def test_a_playbook_by_hand_sees_them_and_the_run_stays_the_same_when_the_inventory_is_read_again(client):
+    said = played(
+        client,
         "- hosts: production\n  gather_facts: false\n  connection: local\n  tasks:\n"
         "    - ansible.builtin.debug: {msg: 'first {{ upkeep_run }} {{ cms_update_policy.core }}'}\n"
         "    - ansible.builtin.meta: refresh_inventory\n"
-        "    - ansible.builtin.debug: {msg: 'again {{ upkeep_run }}'}\n"
+        "    - ansible.builtin.debug: {msg: 'again {{ upkeep_run }}'}\n",
     )
-    ended = ansible("ansible-playbook", "-i", str(client), str(play))
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    first, again = (re.search(word + r" ([0-9TZ]+-[0-9a-f]{8})", ended.stdout) for word in ("first", "again"))
+    first, again = (re.search(word + r" ([0-9TZ]+-[0-9a-f]{8})", said) for word in ("first", "again"))
     assert first is not None
     assert again is not None
     assert first[1] == again[1]
-    assert f"{first[1]} major" in ended.stdout
+    assert f"{first[1]} major" in said
 
 
 def test_a_site_lives_on_another_host_for_one_start_with_what_differs_there_and_no_word_of_it_is_a_template(client):

@@ -25,6 +25,7 @@ from orchestrator.contract.load import (
 )
 from orchestrator.contract.model import Database, Hold, Production, Programs, Promise, Staging
 from orchestrator.errors import ContractInvalid, Usage
+from plugins.module_utils.language_packs import pack_of
 from tests.unit.contract.samples import (
     BACKUP,
     DELETED,
@@ -268,10 +269,13 @@ def test_a_release_is_not_held_twice_and_core_has_one_slug():
 def test_a_language_pack_is_held_by_whose_words_in_which_language_they_are():
     hold = {"kind": "translation", "version": "2024-02-05.12-34-56", "reason": "rude"}
     for slug in ("core.default.de_DE", "plugin.akismet.de_DE_formal", "theme.leaf.fr_FR"):
+        assert pack_of(slug)
         contract = contract_with((*UPDATE, "holds"), [{**hold, "slug": slug}])
         assert contract.scope.update is not None
         assert contract.scope.update.holds == (Hold("translation", slug, "2024-02-05.12-34-56", "rude"),)
-    for slug in ("akismet", "core.akismet.de_DE", "plugin.akismet", "plugin.akismet.deutsch"):
+    long = f"plugin.{'a' * 72}.de_DE"
+    for slug in ("akismet", "core.akismet.de_DE", "plugin.akismet", "plugin.akismet.deutsch", long):
+        assert pack_of(slug) is None
         (mistake,) = mistakes_with((*UPDATE, "holds"), [{**hold, "slug": slug}])
         assert mistake.path == "scope.update.holds[1].slug"
         assert "is no language pack" in mistake.message

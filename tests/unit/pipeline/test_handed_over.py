@@ -62,7 +62,7 @@ def handed(tmp_path: Path, change: Change) -> str:
         "pace": {"migrate_seconds": 1.5},
         "held": [{"kind": "plugin", "slug": "bad", "version": "3.0", "reason": "x", "more": "y"}],
     }
-    return handed_over.told(staged, {"point": "p", "not_compared": ["wp-config.php"]}, str(root), str(base))
+    return handed_over.told(staged, {"point": "p"}, str(root), str(base))
 
 
 def changed(handed: str, change: Callable[[Any], object]) -> str:
@@ -92,7 +92,7 @@ def test_what_was_tested_is_laid_out_of_the_packages_as_it_was(tmp_path: Path, h
     assert said.delivered == [replace(change, zip="")]
     assert said.held == [{"kind": "plugin", "slug": "bad", "version": "3.0", "reason": "x"}]
     assert (said.tables, said.new_tables, said.sums) == (["wp_options"], ["wp_good"], {"wp_posts": "1:d"})
-    assert (said.migrate_seconds, said.not_compared) == (1.5, ["wp-config.php"])
+    assert said.migrate_seconds == 1.5
 
 
 def test_of_the_core_comes_whatever_the_copy_got_of_its_package(tmp_path: Path) -> None:
@@ -140,8 +140,6 @@ def test_drift_is_seen_against_what_the_restore_point_had(tmp_path: Path, handed
 
     assert promotion.drift() == [f"{PLUGINS}/good/by-hand.php", f"{PLUGINS}/good/good.php"]
     assert promotion.late_drift() == [f"{PLUGINS}/good/good.php"]
-    promotion.not_compared = [f"{PLUGINS}/good/good.php"]
-    assert promotion.drift() == [f"{PLUGINS}/good/by-hand.php"]
 
 
 def test_nothing_to_deliver_is_told_with_what_is_held() -> None:
@@ -168,6 +166,18 @@ def test_a_path_outside_of_the_releases_is_refused(handed: str, path: str, where
     seen = None if where == "touched" else ["file", 1, 1, ""]
     with pytest.raises(HandedError, match="lies outside of what its releases may change"):
         handed_over.read(changed(handed, lambda value: value[where].update({path: seen})))
+
+
+@pytest.mark.parametrize("path", ["wp-config.php", "shop.php", ".htaccess", "wp-content/uploads"])
+def test_a_release_of_wordpress_removes_nothing_of_the_sites_own(handed: str, path: str) -> None:
+    core = {"kind": "core", "slug": "wordpress", "file": "", "version": "6.2.6", "to": "6.5.5"}
+
+    def lie(value: Any) -> None:
+        value["delivered"] = [{**value["delivered"][0], **core}]
+        value["base"], value["touched"] = {}, {path: None}
+
+    with pytest.raises(HandedError, match="lies outside of what its releases may change"):
+        handed_over.read(changed(handed, lie))
 
 
 @pytest.mark.parametrize(

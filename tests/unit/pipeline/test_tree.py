@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from plugins.module_utils import tree
+from plugins.module_utils import tree, wordpress
 
 from .sites import as_site_owner, build, file, folder, link, shape
 
@@ -284,6 +284,24 @@ def test_a_link_that_leads_out_of_its_tree(path: str, target: str, out: bool) ->
 )
 def test_paths_belong_to_units(path: str, inside: bool) -> None:
     assert tree.in_unit(path, ["wp-admin", "*.php", "wp-content/plugins/good"]) is inside
+
+
+@pytest.mark.parametrize(
+    ("path", "inside"),
+    [
+        *((name, True) for name in ("index.php", "xmlrpc.php", "wp-login.php", "wp-cron.php", "wp-comments-post.php")),
+        *(
+            (name, True)
+            for name in ("wp-config-sample.php", "wp-commentsrss2.php", "wp-rss2.php", "wp-admin", "readme.html")
+        ),
+        *(
+            (name, False)
+            for name in ("wp-config.php", "shop.php", "wp-content/object-cache.php", ".htaccess", "wp-content")
+        ),
+    ],
+)
+def test_a_release_of_wordpress_may_change_its_own_files_and_not_the_sites(path: str, inside: bool) -> None:
+    assert tree.in_unit(path, wordpress.unit("core", "wordpress")) is inside
 
 
 def test_removing_follows_no_link_and_minds_no_mode(tmp_path: Path) -> None:

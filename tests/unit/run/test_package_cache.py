@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import json
 import os
@@ -21,6 +20,8 @@ from orchestrator.run import package_cache
 from orchestrator.run.host_code import packages
 from orchestrator.run.package_cache import KEEP_SECONDS, NO_CHECKSUMS, PackageCache
 from orchestrator.run.publisher import NOT_AGAIN_SECONDS, NotReached
+
+from .publishers import Desk, served
 
 PLUGIN = "plugin/forms.2.1.zip"
 SUMS = "/plugin-checksums/forms/2.1.json"
@@ -65,33 +66,20 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     """Return a publisher on loopback, which only this test may use."""
     found = Publisher()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class ByPath(Desk):
         def do_GET(self) -> None:
             found.asked.append(self.path)
             time.sleep(found.seconds)
             answer = found.answers.get(self.path, 404)
-            self.send_response(302 if isinstance(answer, str) else answer if isinstance(answer, int) else 200)
             if isinstance(answer, str):
-                self.send_header("Location", answer)
-            body = answer if isinstance(answer, bytes) else b""
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+                self.say(302, b"", Location=answer)
+            elif isinstance(answer, int):
+                self.say(answer, b"")
+            else:
+                self.say(200, answer)
 
-        def log_message(self, format: str, *words: object) -> None:
-            """Say nothing."""
-
-    refuse = packages.refuse_address
-    monkeypatch.setattr(packages, "refuse_address", lambda url: None if f":{found.port}/" in url else refuse(url))
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(ByPath, monkeypatch) as found.port:
         yield found
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import threading
@@ -16,9 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestrator.run import release_catalogue
-from orchestrator.run.host_code import packages
 from orchestrator.run.publisher import NOT_AGAIN_SECONDS, NotReached
 from orchestrator.run.release_catalogue import NotUnderstood, Question, ReleaseCatalogue, read_question
+
+from .publishers import Desk, served
 
 FORMS, SHOP = "forms/forms.php", "shop/shop.php"
 CORE = {"version": "6.5.2", "php": "8.2.29", "locale": "de_DE", "mysql": "10.11.14-MariaDB-0+deb12u2"}
@@ -58,36 +58,21 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     """Return a publisher on loopback, which only this test may use."""
     found = Publisher()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class AnyQuestion(Desk):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             form = {name: values[-1] for name, values in parse_qs(body).items()}
             url = urlsplit(self.path)
             found.questions.append({"path": url.path, "query": url.query, "agent": self.headers["User-Agent"], **form})
             time.sleep(found.seconds)
-            said = found.says or json.dumps(found.answer(url.path, form)).encode()
-            self.send_response(found.status)
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
+            self.say(found.status, found.says or json.dumps(found.answer(url.path, form)).encode())
 
         def do_GET(self) -> None:
             self.headers["Content-Length"] = "0"
             self.do_POST()
 
-        def log_message(self, format: str, *words: object) -> None:
-            """Say nothing."""
-
-    monkeypatch.setattr(packages, "refuse_address", lambda _: None)
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(AnyQuestion, monkeypatch) as found.port:
         yield found
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
