@@ -79,6 +79,8 @@ def probe_production(
         cookies_admin=cookies,
         patience=patience,
         first_alone=True,
+        # Through a freeze the visitors wait; what an administrator's visit plans was planned by the look before.
+        admin_in_turn=not token,
     )
 
 

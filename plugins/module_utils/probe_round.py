@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 import secrets
@@ -55,12 +56,22 @@ _DETOURS = (
 class Round:
     """One round of probing: the target, and until when a site that is busy with itself is asked again."""
 
-    def __init__(self, target: Target, admin: Target, timeout: float, patience: float, mail: str = "") -> None:
+    def __init__(
+        self,
+        target: Target,
+        admin: Target,
+        timeout: float,
+        patience: float,
+        mail: str = "",
+        turn: contextlib.AbstractContextManager[Any] | None = None,
+    ) -> None:
         self.target = target
         self.admin = admin
         self.timeout = timeout
         # The file of what the place would have sent; "" where mail really goes out.
         self.mail = mail
+        # Held by whoever looks at a page of the administration, where these are looked at in turn.
+        self.turn = turn or contextlib.nullcontext()
         self.patient_until = time.monotonic() + patience
 
     def ask(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Callable, Mapping, Sequence
@@ -49,21 +50,24 @@ def run_probes(
     timeout: float = 20,
     patience: float = 0,
     first_alone: bool = False,
+    admin_in_turn: bool = False,
     mail: str = "",
 ) -> list[dict[str, Any]]:
     """Carry out the probes and return one result for each, in their order.
 
     `log` is {"path", "position"}; without a position, the log is judged from the start of this round on.
     It is read last: what the other probes made PHP say counts. With `first_alone` the first one has been answered before
-    the others ask: where PHP keeps what it compiled, they find it, instead of each compiling the same files. `mail` is the
-    file of what the place would have sent.
+    the others ask: where PHP keeps what it compiled, they find it, instead of each compiling the same files. With
+    `admin_in_turn` no two pages of the administration are asked for at once: the first that an administrator has opened for
+    a while plans WordPress's jobs, each time by writing down the whole list, and of two at once one loses what the other
+    has planned. `mail` is the file of what the place would have sent.
     """
     watched = dict(log or {})
     if watched.get("path") and not watched.get("position"):
         watched["position"] = php_log.position(str(watched["path"]))
     target = replace(target, cookies=_joined(UNCACHED_COOKIE, target.cookies))
     admin = replace(target, cookies=_joined(target.cookies, cookies_admin))
-    around = Round(target, admin, timeout, patience, mail)
+    around = Round(target, admin, timeout, patience, mail, threading.Lock() if admin_in_turn else None)
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         asked = []
         for probe in probes:
@@ -99,7 +103,8 @@ def _admin(
     around: Round, probe: Mapping[str, Any], more: Callable[[str], list[str]] = lambda _text: []
 ) -> dict[str, Any]:
     status = int(probe.get("status") or 200)
-    answer = around.ask(str(probe["path"]), expected=status, admin=True, from_cache=True)
+    with around.turn:
+        answer = around.ask(str(probe["path"]), expected=status, admin=True, from_cache=True)
     where = answer.headers.get("location", "") if 300 <= answer.status < 400 else ""
     problems = detours(where, probe) or status_problems(answer, status)
     if not problems:

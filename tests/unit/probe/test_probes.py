@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,30 @@ def test_only_admin_probes_carry_the_session(site: SmallSite) -> None:
 def test_without_a_session_an_admin_probe_fails_and_asks_nothing(site: SmallSite) -> None:
     assert one(site, probe("admin", "/wp-admin/"))["problems"] == ["no session of an administrator was given"]
     assert site.requests == []
+
+
+@pytest.mark.parametrize(("in_turn", "at_once", "seconds"), [(True, 1, 0.2), (False, 2, 10.0)])
+def test_pages_of_the_administration_are_asked_for_in_turn(
+    site: SmallSite, in_turn: bool, at_once: int, seconds: float
+) -> None:
+    """Of two first visits at once, the second to write the list of WordPress's jobs loses what the first has planned."""
+    opened, most, both = [0], [0], threading.Condition()
+
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        with both:
+            opened[0] += 1
+            most[0] = max(most[0], opened[0])
+            both.notify_all()
+            both.wait_for(lambda: most[0] == 2, timeout=seconds)
+            opened[0] -= 1
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    site.replies.update({"/wp-admin/": Reply(write=write), "/wp-admin/plugins.php": Reply(write=write)})
+    wanted = [probe("admin", "/wp-admin/"), probe("editor", "/wp-admin/plugins.php")]
+
+    run_probes(site.target(), wanted, cookies_admin="wordpress_x=y", admin_in_turn=in_turn)
+
+    assert (most[0], len(site.requests)) == (at_once, 2)
 
 
 PAGE_WITH_ASSETS = f"""<html><head>
