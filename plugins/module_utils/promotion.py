@@ -26,6 +26,7 @@ from .probe_round import PATIENCE_SECONDS
 from .site import Site
 from .tables_aside import TablesAside
 from .task import Stop
+from .tree import Entry
 from .verdict import judge
 from .way_back import go_back, told
 
@@ -54,10 +55,12 @@ class Promotion:
     journal: dict[str, Any] = field(default_factory=dict)
     frozen_at: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
-    # What staging began with in the changes' units, where it is on another host; else that is asked of `base`.
-    begun_with: dict[str, tree.Entry] | None = None
-    # The paths of the next tree: nobody but us writes there.
-    next: dict[str, tree.Entry] = field(default_factory=dict)
+    # What staging began with: see as_begun(). From a staging host of its own comes no more than the changes' units.
+    begun_with: dict[str, Entry] | None = None
+    # The paths of the next tree, where nobody but us writes; its new PHP files; and whether WordPress has to migrate for it.
+    next: dict[str, Entry] = field(default_factory=dict)
+    new: list[str] = field(default_factory=list)
+    migrates: bool = True
 
     @property
     def tree(self) -> str:
@@ -101,25 +104,34 @@ class Promotion:
     def drift(self) -> list[str]:
         """Return the paths of the changes' own units in which production is no longer what was staged."""
         units = [path for change in self.changes for path in wordpress.unit(change.kind, change.slug, change.file)]
-        base = tree.scan(self.base) if self.begun_with is None else self.begun_with
-        now = tree.scan(self.site.root)
+        base, now = self.as_begun(), tree.scan(self.site.root)
         paths = [path for path in sorted({*base, *now}) if tree.in_unit(path, units) and path not in tree.FROZEN]
         return [path for path in paths if not _same(base.get(path), now.get(path))]
 
-    def late_drift(self) -> list[str]:
-        """Return those of the paths that are to be replaced which changed since drift() was asked."""
-        return [path for path in self.touched if not _same(_as_staged(self, path), tree.entry(self.site.root, path))]
+    def late_drift(self, now: dict[str, Entry]) -> list[str]:
+        """Return those of the paths that are to be replaced which are `now` in production what staging did not begin with."""
+        base = self.as_begun()
+        return [path for path in self.touched if not _same(base.get(path), now.get(path))]
+
+    def as_begun(self) -> dict[str, Entry]:
+        """Return what staging began with."""
+        if self.begun_with is None:
+            self.begun_with = tree.scan(self.base)
+        return self.begun_with
 
     def prepare(self) -> None:
         """Build the next tree beside the live one. Production is only read."""
         tree.remove(self.tree)
         tree.link_farm(self.site.root, self.tree)
-        tree.put_in(self.staged, self.tree, self.touched, tree.scan(self.site.root))
+        there = tree.scan(self.site.root)
+        tree.put_in(self.staged, self.tree, self.touched, there)
         for change in self.changes:
             other = packages.differences(change, self.tree)
             if other:
                 raise tree.TreeError(f"the next tree is not what staging tested: {other[0]}")
         self.next = tree.scan(self.tree)
+        self.new = [path for path in self.touched if path.endswith(".php") and path not in there]
+        self.migrates = self._needs_migration()
         self.aside.lay_out()
         self.note(
             "prepared",
@@ -162,26 +174,28 @@ class Promotion:
     def catch_up(self) -> None:
         """Bring over what writers wrote since prepare(), and copy the tables aside that staging saw change."""
         with ThreadPoolExecutor(1) as pool:
-            # The server compares tables while we go through the files.
-            looked = pool.submit(self._look_at_tables)
+            # The server compares and copies tables while we go through the files.
+            aside = pool.submit(self._put_aside)
             self._bring_up_to_date()
-            seen = looked.result()
-        with self.timed("put_aside"):
-            self.aside.fill(seen.pop("again"))
+            seen = aside.result()
         self.note("aside", copies=self.aside.copies, **seen)
 
     def _bring_up_to_date(self) -> None:
         with self.timed("bring_up_to_date"):
-            late = self.late_drift()
+            now = tree.scan(self.site.root)
+            late = self.late_drift(now)
             if late:
                 raise tree.TreeError(f"somebody changed {late[0]} at the last moment")
             touched = set(self.touched)
-            tree.bring_up_to_date(self.site.root, self.tree, lambda path: path not in touched, self.next)
+            tree.bring_up_to_date(self.site.root, self.tree, lambda path: path not in touched, now=now, there=self.next)
             freeze.freeze(self.tree, self.token)
 
-    def _look_at_tables(self) -> dict[str, Any]:
+    def _put_aside(self) -> dict[str, Any]:
         with self.timed("checksums"):
-            return self.aside.look()
+            seen = self.aside.look()
+        with self.timed("put_aside"):
+            self.aside.fill(seen.pop("again"))
+        return seen
 
     def verify(self) -> tuple[list[str], list[str]]:
         """Return the tables that changed although staging saw no change: see TablesAside.changed()."""
@@ -193,18 +207,25 @@ class Promotion:
         self.note("exchanged")
         with self.timed("exchange"):
             tree.exchange(self.site.root, self.tree)
+        # The web server's PHP compiles what it will be asked for while the command line's migrates.
+        with ThreadPoolExecutor(1) as pool:
+            migrated = pool.submit(self._migrate)
+            self._renew_opcodes()
+            migrated.result()
+
+    def _migrate(self) -> None:
+        if self.migrates:
+            with self.timed("migrate"):
+                place = wordpress.production(self.site, self.site.run_folder(self.run), self.token)
+                place.php("migrate", timeout=1800)
+
+    def _renew_opcodes(self) -> None:
         with self.timed("refresh_opcodes"):
             said = freeze.refresh_opcodes(self.site, self.touched)
-        # The web server's PHP compiles what it will be asked for while the command line's migrates.
-        new = [path for path in self.touched if not os.path.lexists(os.path.join(self.tree, path))]
-        wanted = [*said["was_cached"], *(path for path in new if path.endswith(".php"))]
-        with ThreadPoolExecutor(WARMED_AT_ONCE) as pool:
+        wanted = [*said["was_cached"], *self.new]
+        with self.timed("compile"), ThreadPoolExecutor(WARMED_AT_ONCE) as pool:
             for number in range(WARMED_AT_ONCE):
                 pool.submit(freeze.warm_opcodes, self.site, wanted[number::WARMED_AT_ONCE])
-            if self._needs_migration():
-                with self.timed("migrate"):
-                    place = wordpress.production(self.site, self.site.run_folder(self.run), self.token)
-                    place.php("migrate", timeout=1800)
 
     def look(self, cookies: str) -> dict[str, Any]:
         """Probe production through the freeze and compare with the baseline."""
@@ -239,10 +260,10 @@ class Promotion:
         return os.path.exists(os.path.join(self.site.root, "wp-content", "object-cache.php"))
 
     def _needs_migration(self) -> bool:
-        """Whether WordPress's database version is behind its files, or an object cache must be emptied."""
+        """Whether WordPress's database version will be behind its files, or an object cache must be emptied."""
         if self.caches():
             return True
-        wanted = wordpress.wanted_db_version(self.site.root)
+        wanted = wordpress.wanted_db_version(self.tree)
         return not wanted or wordpress.db_version(self.database, self.prefix) != wanted
 
 
@@ -375,12 +396,6 @@ def _let_in(promotion: Promotion, evidence: dict[str, Any]) -> float:
             f" remove {freeze.MARKER} from {promotion.site.root}",
             evidence,
         ) from error
-
-
-def _as_staged(promotion: Promotion, path: str) -> tree.Entry | None:
-    """Return what staging began with at a path."""
-    base = promotion.begun_with
-    return tree.entry(promotion.base, path) if base is None else base.get(path)
 
 
 def _same(one: tree.Entry | None, other: tree.Entry | None) -> bool:

@@ -128,13 +128,20 @@ class Rehearsal:
         return reasons
 
     def touched(self) -> dict[str, list[str]]:
-        """Return the paths that the tried changes touched inside their own units, and those outside."""
+        """Return the paths that the tried changes touched inside their own units, and those outside.
+
+        A file that came anew with the same bytes is not touched: production keeps its own, and what PHP has compiled of it.
+        """
         base, now = tree.scan(self.staging.base), tree.scan(self.staging.root)
         units = [path for change in self.tried for path in wordpress.unit(change.kind, change.slug, change.file)]
         inside, outside = [], []
         for path in sorted(set(base) | set(now)):
             old, new = base.get(path), now.get(path)
             if old is not None and new is not None and old.same_content(new):
+                continue
+            if touched.same_bytes(
+                old, new, os.path.join(self.staging.base, path), os.path.join(self.staging.root, path)
+            ):
                 continue
             if tree.in_unit(path, units):
                 inside.append(path)

@@ -146,7 +146,7 @@ def files(paths: Sequence[str], old: str, new: str) -> dict[str, int]:
         before, after = tree.entry(old, path), tree.entry(new, path)
         was, there = (each is not None and each.kind != "folder" for each in (before, after))
         if was and there:
-            counted["changed"] += not _same(before, after, os.path.join(old, path), os.path.join(new, path))
+            counted["changed"] += not same_bytes(before, after, os.path.join(old, path), os.path.join(new, path))
         elif was or there:
             counted["added" if there else "removed"] += 1
     return counted
@@ -208,7 +208,8 @@ def _tables(count: int) -> str:
     return f"{count} table" if count == 1 else f"{count} tables"
 
 
-def _same(before: tree.Entry | None, after: tree.Entry | None, old: str, new: str) -> bool:
+def same_bytes(before: tree.Entry | None, after: tree.Entry | None, old: str, new: str) -> bool:
+    """Whether two paths, which these entries are of, are the same but for time, mode and owner."""
     if before is None or after is None or (before.kind, before.target) != (after.kind, after.target):
         return False
     # A release that is unpacked anew has other times on the same bytes.

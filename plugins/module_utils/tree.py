@@ -109,13 +109,19 @@ def link_farm(source: str, target: str) -> int:
 
 
 def bring_up_to_date(
-    source: str, target: str, untouched: Callable[[str], bool], there: dict[str, Entry] | None = None
+    source: str,
+    target: str,
+    untouched: Callable[[str], bool],
+    *,
+    now: dict[str, Entry] | None = None,
+    there: dict[str, Entry] | None = None,
 ) -> list[str]:
     """Make `target` follow what changed in `source` since link_farm, except for paths that `untouched` refuses.
 
-    `there` is what `target` holds, where that is known already. Returns the paths that were brought over.
+    `now` and `there` are what `source` and `target` hold, where that is known already. Returns the paths that were brought
+    over.
     """
-    now, there = scan(source), there or scan(target)
+    now, there = now or scan(source), there or scan(target)
     wanted = {path for path in {*now, *there} if untouched(path) and path not in FROZEN}
     gone = [path for path in there if path in wanted and path not in now]
     new, folders = [], []

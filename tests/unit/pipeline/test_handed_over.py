@@ -132,14 +132,14 @@ def test_drift_is_seen_against_what_the_restore_point_had(tmp_path: Path, handed
         there, RUN, "wp_", None, [], {}, [change], sorted(said.touched), None,  # type: ignore[arg-type]
         begun_with=handed_over.entries(said.base),
     )  # fmt: skip
-    assert promotion.drift() == promotion.late_drift() == []
+    assert promotion.drift() == promotion.late_drift(tree.scan(there.root)) == []
 
     by_hand = Path(there.root) / PLUGINS / "good" / "by-hand.php"
     by_hand.write_text("<?php")
     (by_hand.parent / "good.php").write_text("<?php // by hand")
 
     assert promotion.drift() == [f"{PLUGINS}/good/by-hand.php", f"{PLUGINS}/good/good.php"]
-    assert promotion.late_drift() == [f"{PLUGINS}/good/good.php"]
+    assert promotion.late_drift(tree.scan(there.root)) == [f"{PLUGINS}/good/good.php"]
 
 
 def test_nothing_to_deliver_is_told_with_what_is_held() -> None:

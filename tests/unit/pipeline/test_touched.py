@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from plugins.module_utils import tree
 from plugins.module_utils.packages import Change
+from plugins.module_utils.rehearsal import Rehearsal
 from plugins.module_utils.touched import (
     CODE_ONLY,
     DATA,
@@ -151,3 +154,23 @@ def test_the_way_back_is_said_in_plain_words() -> None:
     assert "1 table with WordPress's own notes go back" in way_back(CODE_ONLY, 1)
     assert way_back(DATA, 1) == "the trees are exchanged back and 1 table renamed back, together"
     assert "counted in" in way_back(UNKNOWN, 3)
+
+
+def test_a_file_that_came_anew_with_the_same_bytes_is_not_touched(tmp_path: Path) -> None:
+    """Production keeps its own, and PHP need not compile it again."""
+    base, root = tmp_path / "base", tmp_path / "root"
+    for place, old in ((base, b"<?php // 1"), (root, b"<?php // 2")):
+        folder = place / "wp-content" / "plugins" / "alpha"
+        folder.mkdir(parents=True)
+        (folder / "same.php").write_bytes(b"<?php // as ever")
+        (folder / "other.php").write_bytes(old)
+        (folder / "link").symlink_to("same.php")
+    os.utime(root / "wp-content/plugins/alpha/same.php", ns=(1, 1))
+    (root / "wp-content/plugins/alpha/new.php").write_bytes(b"<?php")
+    (base / "wp-content/plugins/alpha/gone.php").write_bytes(b"<?php")
+    rehearsal: Any = SimpleNamespace(staging=SimpleNamespace(base=str(base), root=str(root)), tried=[ALPHA])
+
+    assert Rehearsal.touched(rehearsal) == {
+        "inside": [f"wp-content/plugins/alpha/{name}.php" for name in ("gone", "new", "other")],
+        "outside": [],
+    }
