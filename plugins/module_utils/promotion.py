@@ -398,5 +398,5 @@ def _let_in(promotion: Promotion, evidence: dict[str, Any]) -> float:
         ) from error
 
 
-def _same(one: tree.Entry | None, other: tree.Entry | None) -> bool:
+def _same(one: Entry | None, other: Entry | None) -> bool:
     return one is other if one is None or other is None else one.same_content(other)
