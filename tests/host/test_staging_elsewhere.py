@@ -12,12 +12,16 @@ import pytest
 from tests.host.second_host import HOST, know, second_host
 from tests.host.shop import Shop, shop_of
 from tests.lab import Lab
+from tests.lab import packs
 from tests.lab.hosts import Host
 from tests.lab.releases import read_zip, release_file
 from tests.pipeline import Said, Site, State
 from tests.trials import AsTemplate
 
 pytestmark = pytest.mark.root
+
+PACK, LANGUAGES = "plugin.lab-alpha.de_DE", "wp-content/languages/plugins"
+MOMENT = "2024-02-05 12:34:56"
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def ran(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(sockets))
         site = Site(shop, folder)
-        site.offer(lab_alpha="1.1", lab_banner="2.2")
+        lab.mirror.offer(plugins={"lab-alpha": "1.1", "lab-banner": "2.2"}, translations={PACK: MOMENT})
+        site.put_file("wp-content/languages/de_DE.mo", "what makes German a language of this site")
         before = site.state()
         site.host.sql("DROP DATABASE shop_staging", database="mysql")
         try:
@@ -62,9 +67,10 @@ def ran(
 
 
 def _stages_there(shop: Shop) -> None:
-    """Write the second host into the contract as the place of staging."""
+    """Write the second host into the contract as the place of staging, and that words are updated, too."""
     contract = shop.inventory / "contract.yml"
     text = contract.read_text()
+    text = text.replace("translations: none", "translations: all")
     contract.write_text(text.replace("      staging:", f"      staging:\n        host: {HOST} #", 1))
 
 
@@ -84,18 +90,23 @@ def test_production_gets_the_very_bytes_that_were_tested_on_the_other_host(ran: 
     assert (run["outcome"], [step["name"] for step in run["steps"]]) == ("done", [
         "preflight", "snapshot", "bring", "stage", "rehearse", "deliver", "promote", "release", "leave",
     ])  # fmt: skip
-    assert [(each["slug"], each["to"]) for each in run["delivered"]] == [("lab-alpha", "1.1")]
     package = release_file("plugin", "lab-alpha", "1.1")
-    (delivered,) = site.evidence(run["run"], "promote")["delivered"]
-    assert delivered["sha256"] == hashlib.sha256(package.read_bytes()).hexdigest()
+    assert [
+        (each["slug"], each["to"], each["sha256"]) for each in site.evidence(run["run"], "promote")["delivered"]
+    ] == [
+        ("lab-alpha", "1.1", hashlib.sha256(package.read_bytes()).hexdigest()),
+        (PACK, "2024-02-05.12-34-56", hashlib.sha256(packs.pack(PACK, MOMENT)).hexdigest()),
+    ]
     folder = site.root / "wp-content" / "plugins"
     there = {str(path.relative_to(folder)) for path in (folder / "lab-alpha").rglob("*") if path.is_file()}
     files = {name: data for name, data in read_zip(package).items() if not name.endswith("/")}
     assert there == set(files)
     assert [name for name in sorted(files) if (folder / name).read_bytes() != files[name]] == []
+    words = packs.words("lab-alpha-de_DE", MOMENT)
+    assert {name: (site.root / LANGUAGES / name).read_bytes() for name in words} == words
     # Owners, modes and all other files as they were.
     differences = [path for path in ran.before.differences(site.state()) if not path.startswith("table ")]
-    assert [path for path in differences if not path.startswith("wp-content/plugins/lab-alpha")] == []
+    assert [path for path in differences if not path.startswith(("wp-content/plugins/lab-alpha", LANGUAGES))] == []
     site.serves("1.0")
 
 
