@@ -20,7 +20,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from . import freeze, own_way_back, wordpress_php
+from . import freeze, freeze_php, own_way_back
 from .command import environment
 from .database import Database
 from .lease import write_whole
@@ -96,7 +96,7 @@ def arm(
     refresh = os.path.join(folder, own_way_back.REFRESH)
     for path, text in (
         (os.path.join(folder, own_way_back.ORDERS), json.dumps(orders)),
-        (refresh + ".php", wordpress_php.ONE_TIME % {"seal": seal}),
+        (refresh + ".php", freeze_php.ONE_TIME % {"seal": seal}),
         (refresh + ".json", freeze.paths_for_php(changed)),
         (os.path.join(folder, PROGRAM), inspect.getsource(own_way_back)),
     ):

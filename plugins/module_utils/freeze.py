@@ -12,7 +12,7 @@ import secrets
 import time
 from typing import Any, Protocol, Sequence
 
-from . import wordpress_php
+from . import freeze_php
 from .own_way_back import MARKER as MARKER
 from .own_way_back import SEAL, is_frozen
 from .own_way_back import thaw as thaw
@@ -52,7 +52,7 @@ def freeze(root: str, token: str) -> None:
     if not token:
         return
     _write(os.path.join(root, SEAL), _seal(token))
-    _write(os.path.join(root, MARKER), wordpress_php.MAINTENANCE)
+    _write(os.path.join(root, MARKER), freeze_php.MAINTENANCE)
 
 
 def drain(database: Drained, seconds: float = DRAIN_SECONDS, *, quiet: float = QUIET_SECONDS) -> float:
@@ -97,7 +97,7 @@ def ask_web_server(site: Site, do: str = "", paths: Sequence[str] | None = None)
     try:
         if paths is not None:
             _write(path + ".json", paths_for_php(paths))
-        _write(path + ".php", wordpress_php.ONE_TIME % {"seal": _seal(token)})
+        _write(path + ".php", freeze_php.ONE_TIME % {"seal": _seal(token)})
         answer = fetch(site.production(token), f"/{name}.php?do={do}", timeout=20)
     finally:
         _unlink(path + ".php")

@@ -13,7 +13,7 @@ import shutil
 import time
 from typing import Any, Mapping
 
-from . import recovery, staging, staging_files, tree, wordpress_php
+from . import recovery, staging, staging_files, staging_php, tree
 from .database import Database, opened
 from .fetch import RestoreError
 from .lease import write_whole
@@ -70,8 +70,8 @@ def servable(copy: Staging, restored: str, configuration: str) -> None:
         tree.remove(os.path.join(copy.root, "wp-content", name))
     if configuration:
         shutil.copy2(configuration, os.path.join(copy.folder, "wp-config.php"))
-    write_whole(os.path.join(copy.folder, "prepend.php"), wordpress_php.STAGING)
-    write_whole(staging.router(copy.folder), wordpress_php.ROUTER)
+    write_whole(os.path.join(copy.folder, "prepend.php"), staging_php.STAGING)
+    write_whole(staging.router(copy.folder), staging_php.ROUTER)
 
 
 def prove(copy: Staging) -> None:

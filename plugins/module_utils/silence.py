@@ -39,7 +39,7 @@ PR_SET_PDEATHSIG = 1
 
 SENDMAIL, NO_SENDMAIL = "/usr/sbin/sendmail", "/bin/true"
 BLOCK = 1 << 16
-# wordpress_php.STAGING has answers for these that say "no": a function that is not there would break plugins.
+# staging_php.STAGING has answers for these that say "no": a function that is not there would break plugins.
 SOCKETS = ("fsockopen", "pfsockopen", "stream_socket_client", "socket_connect", "socket_sendto")
 CURL = ("curl_exec", "curl_multi_exec")
 _LIBC = ctypes.CDLL(None, use_errno=True)

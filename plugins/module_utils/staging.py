@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Iterator, Mapping
 
-from . import command, silence, staging_database, staging_files, wordpress_php
+from . import command, silence, staging_database, staging_files, staging_php
 from .database import Credentials, Database, DatabaseError, opened
 from .engine_sqlite import beside
 from .lease import write_whole
@@ -251,8 +251,8 @@ def create(staging: Staging, configuration: Configuration, production: Database)
         database = rows.result()
     if not configuration.path.startswith(staging.site.root + "/"):
         shutil.copy2(configuration.path, os.path.join(staging.folder, "wp-config.php"))
-    write_whole(os.path.join(staging.folder, "prepend.php"), wordpress_php.STAGING)
-    write_whole(router(staging.folder), wordpress_php.ROUTER)
+    write_whole(os.path.join(staging.folder, "prepend.php"), staging_php.STAGING)
+    write_whole(router(staging.folder), staging_php.ROUTER)
     link = "" if because else staging_files.a_link(staging.site.root, staging.root, staging.folder)
     if not staging.prove(link) and link:
         because = "the copy's PHP must not read there (open_basedir?)"

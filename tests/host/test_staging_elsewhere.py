@@ -11,8 +11,7 @@ import pytest
 
 from tests.host.second_host import HOST, know, second_host
 from tests.host.shop import Shop, shop_of
-from tests.lab import Lab
-from tests.lab import packs
+from tests.lab import Lab, packs
 from tests.lab.hosts import Host
 from tests.lab.releases import read_zip, release_file
 from tests.pipeline import Said, Site, State

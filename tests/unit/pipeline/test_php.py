@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
-from plugins.module_utils import baseline, command, freeze, staging, wordpress, wordpress_php
+from plugins.module_utils import baseline, command, freeze, freeze_php, staging, staging_php, wordpress, wordpress_php
 from plugins.module_utils import silence as silence_module
 from plugins.module_utils.database import Database
 from plugins.module_utils.silence import Silence
@@ -33,10 +33,10 @@ pytestmark = pytest.mark.skipif(PHP is None, reason="php is not installed")
 
 TEXTS = {
     "PROGRAM": wordpress_php.PROGRAM,
-    "STAGING": wordpress_php.STAGING,
-    "ROUTER": wordpress_php.ROUTER,
-    "MAINTENANCE": wordpress_php.MAINTENANCE,
-    "ONE_TIME": wordpress_php.ONE_TIME % {"seal": "0" * 64},
+    "STAGING": staging_php.STAGING,
+    "ROUTER": staging_php.ROUTER,
+    "MAINTENANCE": freeze_php.MAINTENANCE,
+    "ONE_TIME": freeze_php.ONE_TIME % {"seal": "0" * 64},
 }
 LOAD = "require_once ABSPATH . 'wp-settings.php';\n"
 ACCOUNT = """define('DB_NAME', 'shop');
@@ -395,8 +395,8 @@ def copy(tmp_path: Path) -> Staging:
         encoding="utf-8",
     )
     (folder / "htdocs/style.css").write_text("body {}", encoding="utf-8")
-    (folder / "prepend.php").write_text(wordpress_php.STAGING, encoding="utf-8")
-    (folder / "router.php").write_text(wordpress_php.ROUTER, encoding="utf-8")
+    (folder / "prepend.php").write_text(staging_php.STAGING, encoding="utf-8")
+    (folder / "router.php").write_text(staging_php.ROUTER, encoding="utf-8")
     database = Database("shop_staging", "/x.cnf", "mariadb", "mariadb-dump")
     return Staging(site, str(folder), str(folder / "htdocs"), str(folder / "base"), database)
 
