@@ -6,12 +6,13 @@ The restore point exists only when M(restore_point_manifest) has written the man
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
 from typing import Any
 
-from . import cms, command, restic, site_database, tree
+from . import cms, command, restic, restic_cache, site_database, tree
 from . import snapshot as site_snapshot
 from .dump import DumpError
 from .points import POINT_ID, PointError, Store
@@ -31,14 +32,11 @@ def snapshot(asked: Asked, site: Site, run: str) -> dict[str, Any]:
         store = Store.from_parameters(given["store"])
         if asked.check_mode:
             return _would(site, point, store)
-        repository = restic.chosen(
-            site.programs["restic"],
-            store,
-            given,
-            cache=site_snapshot.cache_folder(site),
-            make_bucket=given["create_bucket"],
-        )
+        cache, bucket = site_snapshot.cache_folder(site), given["create_bucket"]
+        repository = restic.chosen(site.programs["restic"], store, given, cache=cache, make_bucket=bucket)
         manifest = site_snapshot.take(site, run, point, store, repository, timeout=given["timeout"], now=time.time)
+        with contextlib.suppress(OSError):
+            restic_cache.bound(cache)
     except (SnapshotError, DumpError, ResticError, PointError) as error:
         raise Stop("refused", f"No restore point: {error}. The site was not touched.", {"point": point}) from error
     if manifest["links_outside"]:

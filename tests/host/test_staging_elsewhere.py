@@ -50,11 +50,13 @@ def ran(
     as_template.taken("shop")
     folder = tmp_path_factory.mktemp("staging-elsewhere")
     shop = shop_of(lab, "shop", folder / "inventories" / "example", sockets)
-    know(shop, yard)
+    site = Site(shop, folder)
+    site.fetched_here()
+    # What is on offer changes between the tests.
+    know(shop, yard, cms_update_catalogue_minutes=0)
     _stages_there(shop)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANSIBLE_SSH_CONTROL_PATH_DIR", str(sockets))
-        site = Site(shop, folder)
         lab.mirror.offer(plugins={"lab-alpha": "1.1", "lab-banner": "2.2"}, translations={PACK: MOMENT})
         site.put_file("wp-content/languages/de_DE.mo", "what makes German a language of this site")
         before = site.state()

@@ -63,7 +63,13 @@ class S3(Service):
             "--config", os.devnull, "--cache-dir", str(self.folder / "cache"), str(self.folder / "data"),
         ]  # fmt: skip
         # rclone reads the pair as one field of CSV; in the environment it is not seen in `ps`.
-        self._launch(command, {"RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"', "HOME": str(self.folder)})
+        environment = {
+            "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
+            "HOME": str(self.folder),
+            # After five minutes it would read every object again, for its MD5, and whoever asks then waits for that.
+            "RCLONE_DIR_CACHE_TIME": "24h",
+        }
+        self._launch(command, environment)
 
     def clear(self) -> None:
         """Remove every object. A store that runs is started anew: it remembers what it had, and would answer with what is gone."""
