@@ -79,7 +79,7 @@ def probe_production(
         cookies_admin=cookies,
         patience=patience,
         first_alone=True,
-        # Through a freeze the visitors wait; what an administrator's visit plans was planned by the look before.
+        # Through a freeze nobody else plans anything, and visitors wait: what is lost there is planned by the next visit.
         admin_in_turn=not token,
     )
 

@@ -55,7 +55,7 @@ class Promotion:
     journal: dict[str, Any] = field(default_factory=dict)
     frozen_at: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
-    # What staging began with: see as_begun(). From a staging host of its own comes no more than the changes' units.
+    # What staging began with in the changes' units: see as_begun().
     begun_with: dict[str, Entry] | None = None
     # The paths of the next tree, where nobody but us writes; its new PHP files; and whether WordPress has to migrate for it.
     next: dict[str, Entry] = field(default_factory=dict)
@@ -103,21 +103,26 @@ class Promotion:
 
     def drift(self) -> list[str]:
         """Return the paths of the changes' own units in which production is no longer what was staged."""
-        units = [path for change in self.changes for path in wordpress.unit(change.kind, change.slug, change.file)]
-        base, now = self.as_begun(), tree.scan(self.site.root)
-        paths = [path for path in sorted({*base, *now}) if tree.in_unit(path, units) and path not in tree.FROZEN]
-        return [path for path in paths if not _same(base.get(path), now.get(path))]
+        base, now = self.as_begun(), self._in_units(tree.scan(self.site.root))
+        return [path for path in sorted({*base, *now}) if not _same(base.get(path), now.get(path))]
 
     def late_drift(self, now: dict[str, Entry]) -> list[str]:
-        """Return those of the paths that are to be replaced which are `now` in production what staging did not begin with."""
+        """Return the paths, of those that staging began with and those it made, at which production is `now` another one.
+
+        Also those that are not replaced: what stays as it is was tested with the rest.
+        """
         base = self.as_begun()
-        return [path for path in self.touched if not _same(base.get(path), now.get(path))]
+        return [path for path in sorted({*base, *self.touched}) if not _same(base.get(path), now.get(path))]
 
     def as_begun(self) -> dict[str, Entry]:
-        """Return what staging began with."""
+        """Return what staging began with in the changes' units."""
         if self.begun_with is None:
-            self.begun_with = tree.scan(self.base)
+            self.begun_with = self._in_units(tree.scan(self.base))
         return self.begun_with
+
+    def _in_units(self, paths: dict[str, Entry]) -> dict[str, Entry]:
+        units = [path for change in self.changes for path in wordpress.unit(change.kind, change.slug, change.file)]
+        return {path: seen for path, seen in paths.items() if tree.in_unit(path, units) and path not in tree.FROZEN}
 
     def prepare(self) -> None:
         """Build the next tree beside the live one. Production is only read."""

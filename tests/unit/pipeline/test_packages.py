@@ -12,7 +12,6 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ import pytest
 from plugins.module_utils import packages
 from plugins.module_utils.packages import Change, PackageError
 from plugins.module_utils.release_choice import NO_LICENCE, Terms, choose
+from tests.unit.pipeline import choices
+from tests.unit.pipeline.choices import TODAY
 
 GOOD = {
     "good/good.php": b"<?php\n/*\n * Plugin Name: Good\n * Version: 2.0\n */\n",
@@ -45,7 +46,6 @@ def core(to: str, now: str = "6.2.6", **changes: Any) -> dict[str, Any]:
 
 
 ALL = {"core": "major", "plugins": "all", "themes": "all"}
-TODAY = date(2026, 11, 23)
 ALL_TERMS = Terms(ALL, [], TODAY)
 
 
@@ -102,10 +102,7 @@ def test_the_contract_decides_which_releases_are_taken(
     taken: list[str],
     reasons: list[str],
 ) -> None:
-    chosen, skipped = choose(offers, Terms(policy, holds, TODAY))
-
-    assert [change.slug for change in chosen] == taken
-    assert [one["reason"] for one in skipped] == reasons
+    assert choices.chosen(offers, policy, holds) == (taken, reasons)
 
 
 @pytest.mark.parametrize(

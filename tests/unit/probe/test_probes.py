@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from plugins.module_utils import baseline
 from plugins.module_utils.probes import run_probes
 from plugins.module_utils.verdict import judge
 from plugins.module_utils.web import Target
+from tests.unit.pipeline.sites import site_at
 
 from .conftest import HOST, Reply, SmallSite
 
@@ -319,6 +321,18 @@ def test_pages_of_the_administration_are_asked_for_in_turn(
     run_probes(site.target(), wanted, cookies_admin="wordpress_x=y", admin_in_turn=in_turn)
 
     assert (most[0], len(site.requests)) == (at_once, 2)
+
+
+@pytest.mark.parametrize(("token", "in_turn"), [("", True), ("f" * 32, False)])
+def test_only_the_look_through_a_freeze_opens_them_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str, in_turn: bool
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(baseline, "run_probes", lambda *_, **terms: seen.update(terms) or [])
+
+    baseline.probe_production(site_at(tmp_path), [], "", "", token=token)
+
+    assert seen["admin_in_turn"] is in_turn
 
 
 PAGE_WITH_ASSETS = f"""<html><head>
