@@ -26,6 +26,7 @@ from orchestrator.cli_options import (
     Name,
     Program,
     Sites,
+    Together,
     Vault,
     Which,
 )
@@ -197,6 +198,7 @@ def run(
     duty: AskDuty = None,
     outside: Annotated[bool, typer.Option("--now", help="Update although the window is closed.")] = False,
     take_up: Annotated[bool, typer.Option("--resume", help="Finish or put back what was interrupted.")] = False,
+    together: Together = 5,
     inventories: Inventories = HERE,
     ledger: LedgerUrl = "",
     vault: Vault = None,
@@ -206,8 +208,8 @@ def run(
 ) -> None:
     """Carry out what is promised: restore point, staging, update, probes, production, and the way back if it is bad.
 
-    Several sites are done one after the other; the worst outcome decides the exit code. Ctrl-C leaves the site whole and
-    says in which state it is.
+    Several sites are worked on at once, at most one on a machine; the worst outcome decides the exit code. Ctrl-C leaves each
+    site whole and says in which state it is.
 
     Examples: `upkeep run acme` · `upkeep run acme --site shop --duty backup` · `upkeep run plan.json` ·
     `upkeep run --resume acme`
@@ -225,13 +227,14 @@ def run(
         planned = cli_run.planned(settings, known, sites or (), Duty(duty) if duty else None)
     if not outside:
         cli_run.check_window(settings, known, planned)
-    _end(settings, cli_run.carry_out_plan(settings, known, planned))
+    _end(settings, cli_run.carry_out_plan(settings, known, planned, together))
 
 
 @app.command()
 def rehearse(
     client: Name,
     sites: Sites = None,
+    together: Together = 5,
     inventories: Inventories = HERE,
     ledger: LedgerUrl = "",
     vault: Vault = None,
@@ -247,9 +250,8 @@ def rehearse(
     """
     settings = settings_of(inventories, ledger, as_json, vault, content, program)
     known = cli_run.read_client(settings, client)
-    _end(
-        settings, cli_run.carry_out_plan(settings, known, cli_run.planned(settings, known, sites or (), Duty.REHEARSE))
-    )
+    planned = cli_run.planned(settings, known, sites or (), Duty.REHEARSE)
+    _end(settings, cli_run.carry_out_plan(settings, known, planned, together))
 
 
 @app.command()

@@ -103,4 +103,14 @@ OtherVersion = Annotated[
     bool,
     typer.Option("--accept-other-version", help="A part of it, although WordPress has another version now."),
 ]
+Together = Annotated[
+    int,
+    typer.Option(
+        "--together",
+        metavar="N",
+        min=1,
+        max=20,
+        help="So many sites at once, each on another machine. 1: one after the other.",
+    ),
+]
 AskDuty = Annotated[AskedDuty | None, typer.Option("--duty", help="Without it: update, if it was promised.")]

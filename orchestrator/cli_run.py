@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +19,7 @@ import typer
 from rich.console import Console
 
 from orchestrator.complaint import complain_json
-from orchestrator.contract.load import contract_digest, find_client, load_contract
+from orchestrator.contract.load import contract_digest, find_client, load_contract, machines_beside
 from orchestrator.contract.model import Contract, Hold
 from orchestrator.errors import Refused, UpkeepError, Usage
 from orchestrator.ledger.ledger import Ledger, ledger_file, open_ledger, peek
@@ -37,13 +38,16 @@ from orchestrator.plan.plan import (
     read_plan,
     same_plan,
 )
+from orchestrator.plan.waves import waves
 from orchestrator.plan.window import window_at
 from orchestrator.probe.functions import pictured
+from orchestrator.progress import Progress, Silence
 from orchestrator.results import Answer, exit_code, refused_answer, run_answer
 from orchestrator.run.ansible import Project
 from orchestrator.run.eyes import lacking
 from orchestrator.run.runs import Desk, Result, begin, process_name, resume, sweep
-from orchestrator.screen import Progress, Silence, show_run
+from orchestrator.run.together import begin_together
+from orchestrator.screen import show_run
 
 # A release that nobody has seen on offer for so long begins its cool-down anew when it comes back.
 FORGOTTEN_AFTER_DAYS = 400
@@ -194,18 +198,36 @@ def check_window(settings: Settings, client: Client, plan: Plan) -> None:
         )
 
 
-def carry_out_plan(settings: Settings, client: Client, plan: Plan) -> list[Answer]:
-    """Carry out a plan: one site after the other. What goes wrong with one does not keep the others from going on."""
+def carry_out_plan(settings: Settings, client: Client, plan: Plan, together: int = 1) -> list[Answer]:
+    """Carry out a plan, at most `together` sites at once. What goes wrong with one does not keep the others from going on."""
     answers: list[Answer] = []
+    machines = machines_beside(find_client(settings.inventories, client.id)) if together > 1 else {}
     with _desk(settings, client.id) as desk:
-        for run in plan.runs:
+        for wave in waves(plan.runs, machines, together):
             if desk.cancelled():
-                message = "not begun: the command was interrupted."
-                answers.append(refused_answer(run.client, run.site, run.duty, 130, message, f"upkeep run {run.client}"))
+                message, again = "not begun: the command was interrupted.", f"upkeep run {client.id}"
+                answers += [refused_answer(run.client, run.site, run.duty, 130, message, again) for run in wave]
                 continue
-            _heading(desk, run)
-            answers.append(_answer(settings, run.client, run.site, run.duty, lambda: begin(desk, run, plan.digest)))  # noqa: B023  # called at once
+            _heading(desk, wave)
+            # Of one site it is said at once how it ended, of several when all have ended.
+            for run, work in zip(wave, _begun(desk, wave, plan.digest), strict=True):
+                if len(wave) > 1 and not settings.as_json:
+                    settings.console.print(f"{run.client}/{run.site}:", style="bold", markup=False)
+                answers.append(_answer(settings, run.client, run.site, run.duty, work))
     return answers
+
+
+def _begun(desk: Desk, wave: Sequence[SiteRun], digest: str) -> list[Callable[[], Result]]:
+    """Carry out what goes side by side; return for each run what gives its result, or raises why there is none."""
+    if len(wave) == 1:
+        return [lambda: begin(desk, wave[0], digest)]
+
+    def given(ended: Result | UpkeepError) -> Result:
+        if isinstance(ended, UpkeepError):
+            raise ended
+        return ended
+
+    return [partial(given, ended) for ended in begin_together(desk, wave, digest)]
 
 
 def carry_on(settings: Settings, client: str) -> list[Answer]:
@@ -235,9 +257,11 @@ def _answer(settings: Settings, client: str, site: str, duty: str, work: Callabl
     return answer
 
 
-def _heading(desk: Desk, run: SiteRun) -> None:
+def _heading(desk: Desk, wave: Sequence[SiteRun]) -> None:
     if isinstance(desk.watch, Progress):
-        desk.watch.heading(f"{run.client}/{run.site}: {run.duty}, run {run.run}")
+        desk.watch.side_by_side([run.site for run in wave])
+        for run in wave:
+            desk.watch.heading(f"{run.client}/{run.site}: {run.duty}, run {run.run}")
 
 
 @contextmanager

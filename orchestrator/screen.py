@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.contract.suggest import printable
-from orchestrator.plan.plan import SiteRun
-from orchestrator.plan.step import STEPS, Ending, Outcome
+from orchestrator.plan.step import Outcome
 from orchestrator.report.touches import words as touched
-from orchestrator.run.events import StepReport
 
 # No step is silent for longer than 10 s; the tick comes about once a second.
 HEARTBEAT_SECONDS = 8.0
@@ -73,127 +69,6 @@ def clip(value: Any) -> str:
     """Shorten a reason to what fits; all of it is in the report and in --json."""
     text = str(value)
     return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON].rsplit(" ", 1)[0] + " …"
-
-
-class Progress:
-    """Shows a run while it goes on: a line for each step, a sign of life in the long ones."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._step = ""
-        self._task = ""
-        self._since = self._said = time.monotonic()
-        self._status: Status | None = None
-
-    def step_began(self, run: SiteRun, name: str) -> None:
-        """Say which step begins and what it is for."""
-        self._step, self._task = name, ""
-        self._since = self._said = time.monotonic()
-        if self._console.is_terminal:
-            self._status = self._console.status(self._moving(), spinner="dots")
-            self._status.start()
-        else:
-            self._console.print(f"  {name:<10} {STEPS[name].purpose} …", markup=False)
-
-    def step_ended(self, run: SiteRun, report: StepReport) -> None:
-        """Say how the step ended, and how long it took."""
-        self._calm()
-        seen = report.seen
-        word = seen.outcome.value if seen.outcome else seen.ending.value
-        if seen.outcome:
-            colour = COLOURS[seen.outcome.value]
-        else:
-            colour = "bold red" if seen.ending in (Ending.SILENT, Ending.UNREACHABLE) else "yellow"
-        line = Text(f"  {seen.step:<10} ")
-        line.append(f"{word:<13} ", style=colour)
-        line.append(f"{report.seconds:6.1f} s  ", style="dim")
-        line.append(safe(clip(seen.message or _in_short(report.evidence))))
-        self._console.print(line)
-        self._step = ""
-        self._said = time.monotonic()
-
-    def task_began(self, name: str, task: str) -> None:
-        """Keep what Ansible is at."""
-        self._task = task
-
-    def tick(self) -> None:
-        """Give a sign of life."""
-        if self._status is not None:
-            self._status.update(self._moving())
-        elif time.monotonic() - self._said >= HEARTBEAT_SECONDS:
-            self._said = time.monotonic()
-            what = self._step or "Ansible"
-            self._console.print(f"  {what:<10} still at it, {self._said - self._since:.0f} s", markup=False)
-
-    def recovering(self, run: SiteRun) -> None:
-        """Say that the host is asked for the truth. Ctrl-C does not disturb this."""
-        self._calm()
-        self._console.print(
-            f"  Asking {run.host} in which state {run.site} is, and putting it right. This is not interrupted.",
-            style="yellow",
-            markup=False,
-        )
-
-    def heading(self, text: str) -> None:
-        """Begin the part of one site."""
-        self._console.print(Text(text, style="bold"))
-
-    def stopping(self) -> None:
-        """Say that Ctrl-C was heard."""
-        self._calm()
-        self._console.print("\n  Stopping. The site is left whole: this takes a moment.", style="yellow", markup=False)
-
-    def _calm(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
-
-    def _moving(self) -> Text:
-        seconds = time.monotonic() - self._since
-        line = Text(f"{self._step:<10} {STEPS[self._step].purpose} ")
-        line.append(f"{seconds:.0f} s", style="dim")
-        return line
-
-
-def _in_short(evidence: Mapping[str, Any]) -> str:
-    """Say what a step did that says nothing itself."""
-    words = [str(evidence["state"])] if evidence.get("state") else []
-    for key in ("delivered", "held", "skipped", "removed"):
-        if isinstance(evidence.get(key), list):
-            words.append(f"{len(evidence[key])} {key}")
-    if isinstance(evidence.get("touches"), dict):
-        words.append(str(evidence["touches"].get("class")))
-    clone, database = evidence.get("clone"), evidence.get("database")
-    if isinstance(clone, dict) and isinstance(database, dict):
-        words.append(f"{clone.get('files')} files, {database.get('tables')} tables")
-    if isinstance(evidence.get("frozen_seconds"), int | float):
-        words.append(f"frozen for {evidence['frozen_seconds']:.1f} s")
-    return ", ".join(words)
-
-
-class Silence:
-    """Shows nothing: with --json, the answer is all there is."""
-
-    def step_began(self, run: SiteRun, name: str) -> None:
-        """Nothing."""
-
-    def step_ended(self, run: SiteRun, report: StepReport) -> None:
-        """Nothing."""
-
-    def task_began(self, name: str, task: str) -> None:
-        """Nothing."""
-
-    def tick(self) -> None:
-        """Nothing."""
-
-    def recovering(self, run: SiteRun) -> None:
-        """Nothing."""
-
-    def heading(self, text: str) -> None:
-        """Nothing."""
-
-    def stopping(self) -> None:
-        """Nothing."""
 
 
 def show_run(console: Console, answer: Mapping[str, Any]) -> None:

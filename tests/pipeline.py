@@ -164,7 +164,7 @@ class Site:
             scratch=self.folder / "work",
             log=self.folder / "ansible.log",
         )
-        quiet = Listener(lambda *_: None, lambda *_: None, lambda *_: None, lambda: False)
+        quiet = Listener(lambda *_: None, lambda *_: None, lambda: False)
         reports = carry_out(Project(self.shop.inventory), call, quiet)
         ended = Steps()
         for report in reports:

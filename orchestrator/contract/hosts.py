@@ -12,16 +12,28 @@ HOSTS_FILE = "hosts.yml"
 
 def host_names(document: Document) -> frozenset[str]:
     """Return the names of all hosts in an inventory in Ansible's YAML form."""
-    names: set[str] = set()
+    return frozenset(machines(document))
+
+
+def machines(document: Document) -> dict[str, str]:
+    """Return on which machine each host of an inventory is: its `ansible_host`, or its name where it has none of its own.
+
+    What stands elsewhere than beside the host itself, in host_vars say, is not seen.
+    """
+    found: dict[str, str] = {}
     waiting: list[Data] = [document.data()]
     while waiting:
         groups = waiting.pop()
         for group in groups.values() if isinstance(groups, dict) else ():
-            if isinstance(group, dict):
-                hosts = group.get("hosts")
-                names.update(hosts if isinstance(hosts, dict) else ())
-                waiting.append(group.get("children"))
-    return frozenset(names)
+            if not isinstance(group, dict):
+                continue
+            hosts = group.get("hosts")
+            for name, variables in hosts.items() if isinstance(hosts, dict) else ():
+                address = variables.get("ansible_host") if isinstance(variables, dict) else None
+                if isinstance(address, str) or name not in found:
+                    found[name] = address if isinstance(address, str) else name
+            waiting.append(group.get("children"))
+    return found
 
 
 def host_findings(contract: Document, hosts: frozenset[str]) -> Iterator[Finding]:

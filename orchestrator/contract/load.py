@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrator.contract.build import build_contract
-from orchestrator.contract.hosts import HOSTS_FILE, host_findings, host_names, read_hosts
+from orchestrator.contract.hosts import HOSTS_FILE, host_findings, host_names, machines, read_hosts
 from orchestrator.contract.model import Contract
 from orchestrator.contract.schema import NAME
 from orchestrator.contract.sense import sense_findings
@@ -88,6 +88,12 @@ def other_host(path: Path, contract: Contract, site: str, host: str) -> None:
 def _hosts_beside(path: Path) -> frozenset[str]:
     text, mistake = _read(path.with_name(HOSTS_FILE))
     return host_names(read_hosts(text)) if mistake is None else frozenset()
+
+
+def machines_beside(path: Path) -> dict[str, str]:
+    """Return on which machine each host of the hosts.yml beside a contract is (host → address); less, where it has mistakes."""
+    text, mistake = _read(path.with_name(HOSTS_FILE))
+    return machines(read_hosts(text)) if mistake is None else {}
 
 
 def check(paths: Iterable[Path]) -> list[Mistake]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,9 @@ from orchestrator.run.events import Reader, StepReport
 
 # So long may ansible-playbook take to go after SIGTERM before the whole group is killed.
 GRACE_SECONDS = 5.0
+# Names in the folder of one call: the variables of all its sites, those of each, and ansible-runner's own part.
+VARIABLES, HOSTS, IDENT = "vars.json", "hosts.json", "batch"
+_NONE = object()
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,16 @@ class Listener:
 
     on_begin: Callable[[str, datetime], None]
     on_end: Callable[[StepReport], None]
-    on_task: Callable[[str, str], None]
     cancelled: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one site has of a call of Ansible. `on_over` is told as soon as no further step of this site will be seen."""
+
+    call: Call
+    listener: Listener
+    on_over: Callable[[], None] = lambda: None
 
 
 def carry_out(project: Project, call: Call, listener: Listener) -> tuple[StepReport, ...]:
@@ -65,34 +76,47 @@ def carry_out(project: Project, call: Call, listener: Listener) -> tuple[StepRep
     Ansible's own screen is written to `call.log` only if a step ended without a report of ours; everything else that
     ansible-runner leaves on disk (it writes the whole environment down) is removed before this returns.
     """
+    return carry_out_together(project, call.scratch, [Part(call, listener)])[0]
+
+
+def carry_out_together(project: Project, scratch: Path, parts: Sequence[Part]) -> list[tuple[StepReport, ...]]:
+    """Run the same playbooks for several sites with one call of Ansible, as `carry_out` does for one.
+
+    A site that fails is left out of the steps that follow, and the others go on. What is learnt of each is told to its own
+    listener, from the thread that called this. An error in a listener ends the call for all, and is raised.
+    """
     from ansible_runner.interface import init_command_config  # noqa: PLC0415  # half a second that `--help` need not pay
 
-    reader = Reader(call.steps, on_begin=listener.on_begin, on_end=listener.on_end, on_task=listener.on_task)
-
-    stop = _Stop(reader, listener.cancelled)
+    told = [_Told(part, len(parts) > 1) for part in parts]
+    # Each is asked, also when another has said yes: they give signs of life, too.
+    stop = _Stop(lambda: True in [part.listener.cancelled() for part in parts])
+    steps = _prepare(project, scratch, parts)
+    screen = scratch / "artifacts" / IDENT / "stdout"
 
     def take(event: Mapping[str, Any]) -> bool:
         try:
-            reader.read(event)
+            if isinstance(event.get("pid"), int):
+                stop.process = event["pid"]
+            for each in told:
+                each.take(event, screen)
         except Exception as error:
             # ansible-runner swallows some of these and leaves Ansible running after the others.
             stop.because_of(error)
         # No: nothing of an event is to be written to disk.
         return False
 
-    _prepare(call)
     try:
         runner = init_command_config(
             sys.executable,
             [
                 # Isolated and without site-packages: it only has to become Ansible.
                 *["-I", "-S", leash.__file__, str(os.getpid()), project.program or _program("ansible-playbook")],
-                *[str(project.folder / "playbooks" / f"{name}.yml") for name in call.steps],
-                *_inventory_arguments(project),
-                *["--limit", call.host, "--extra-vars", f"@{call.scratch / 'vars.json'}"],
+                *[str(steps), *_inventory_arguments(project)],
+                *(["--inventory", str(scratch / HOSTS)] if len(parts) > 1 else []),
+                *["--limit", ",".join(part.call.host for part in parts), "--extra-vars", f"@{scratch / VARIABLES}"],
             ],
-            private_data_dir=str(call.scratch),
-            ident="batch",
+            private_data_dir=str(scratch),
+            ident=IDENT,
             host_cwd=str(project.folder),
             envvars=ansible_environment(project),
             fact_cache_type="none",
@@ -103,12 +127,9 @@ def carry_out(project: Project, call: Call, listener: Listener) -> tuple[StepRep
         runner.run()
         if stop.error is not None:
             raise stop.error
-        reports = reader.finish(code=runner.rc, cancelled=stop.wanted, now=datetime.now(UTC))
-        if any(report.seen.ending is Ending.SILENT for report in reports):
-            _keep_log(Path(runner.config.artifact_dir) / "stdout", call.log)
+        return [each.finish(screen, code=runner.rc, cancelled=stop.wanted) for each in told]
     finally:
-        shutil.rmtree(call.scratch, ignore_errors=True)
-    return reports
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def host_variables(project: Project, host: str, names: tuple[str, ...], scratch: Path) -> dict[str, str]:
@@ -152,12 +173,45 @@ class InventoryError(Exception):
     """Ansible could not read the inventory."""
 
 
+class _Told:
+    """One site's part of a call while it goes on."""
+
+    def __init__(self, part: Part, among_others: bool) -> None:
+        call, listener = part.call, part.listener
+        self._part, self._over = part, False
+        self._reader = Reader(
+            call.steps, call.host.split(",") if among_others else (),
+            on_begin=listener.on_begin, on_end=listener.on_end,
+        )  # fmt: skip
+
+    def take(self, event: Mapping[str, Any], screen: Path) -> None:
+        if self._over:
+            return
+        self._reader.read(event)
+        if self._reader.over:
+            # An event comes before what it says is on the screen.
+            self._end(screen, str(event.get("stdout", "")))
+
+    def finish(self, screen: Path, *, code: int | None, cancelled: bool) -> tuple[StepReport, ...]:
+        reports = self._reader.finish(code=code, cancelled=cancelled, now=datetime.now(UTC))
+        if not self._over:
+            self._end(screen)
+        return reports
+
+    def _end(self, screen: Path, said: str = "") -> None:
+        self._over = True
+        if any(report.seen.ending is Ending.SILENT for report in self._reader.reports):
+            _keep_log(screen, said, self._part.call.log)
+        self._part.on_over()
+
+
 class _Stop:
     """End ansible-playbook politely first: on SIGTERM it ends its workers, which a plain kill would leave alive."""
 
-    def __init__(self, reader: Reader, cancelled: Callable[[], bool]) -> None:
-        self._reader, self._cancelled = reader, cancelled
+    def __init__(self, cancelled: Callable[[], bool]) -> None:
+        self._cancelled = cancelled
         self._since: float | None = None
+        self.process: int | None = None
         self.wanted = False
         self.error: Exception | None = None
 
@@ -174,24 +228,44 @@ class _Stop:
             return False
         if self._since is None:
             self._since = time.monotonic()
-            if self._reader.process is None:
+            if self.process is None:
                 return True
             try:
-                os.kill(self._reader.process, signal.SIGTERM)
+                os.kill(self.process, signal.SIGTERM)
             except ProcessLookupError:
                 return True
         return time.monotonic() - self._since > GRACE_SECONDS
 
 
-def _prepare(call: Call) -> None:
-    call.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    settings = call.scratch / "env"
+def _prepare(project: Project, scratch: Path, parts: Sequence[Part]) -> Path:
+    """Write down what Ansible is to read; return the playbook of all steps."""
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = scratch / "env"
     settings.mkdir(mode=0o700, exist_ok=True)
     # A file, because ansible-runner forgets the settings that it is given when this file is missing.
     (settings / "settings").write_text(json.dumps({"pexpect_timeout": 1}))
-    handle = os.open(call.scratch / "vars.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(dict(call.variables), file)
+    # Beside the playbook of all steps, because Ansible takes the name of one that is imported apart at its spaces.
+    (scratch / "playbooks").symlink_to(project.folder / "playbooks")
+    steps = scratch / "steps.yml"
+    names = parts[0].call.steps
+    steps.write_text(json.dumps([{"ansible.builtin.import_playbook": f"playbooks/{name}.yml"} for name in names]))
+    # What is the same for all is a variable of the call and stands above everything, what differs is the host's.
+    first, *others = [part.call.variables for part in parts]
+    same = {name: value for name, value in first.items() if all(each.get(name, _NONE) == value for each in others)}
+    _write(scratch / VARIABLES, same)
+    if others:
+        own = {
+            part.call.host: {name: value for name, value in part.call.variables.items() if name not in same}
+            for part in parts
+        }
+        _write(scratch / HOSTS, {"all": {"hosts": own}})
+    return steps
+
+
+def _write(file: Path, value: Mapping[str, Any]) -> None:
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as stream:
+        json.dump(dict(value), stream)
 
 
 def _inventory_arguments(project: Project) -> list[str]:
@@ -227,10 +301,10 @@ def ansible_environment(project: Project) -> dict[str, str]:
     }
 
 
-def _keep_log(screen: Path, log: Path) -> None:
+def _keep_log(screen: Path, said: str, log: Path) -> None:
     if not screen.exists():
         return
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(handle, "w") as file:
-        file.write(screen.read_text(errors="replace"))
+        file.write(screen.read_text(errors="replace") + said)

@@ -6,10 +6,9 @@ nobody's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import PurePath
 from typing import Any
 
 from orchestrator.plan.step import Ending, Outcome, Seen
@@ -42,23 +41,35 @@ class _Open:
 
 
 class Reader:
-    """Turn the events of one `ansible-playbook a.yml b.yml …` into step reports, one after the other."""
+    """Turn the events of one call of ansible-playbook into the step reports of one site, one after the other.
+
+    Each play of the call is one step, in the order of `steps`. Where several sites are in one call, `hosts` are those of this
+    one; without it every host is.
+    """
 
     def __init__(
         self,
         steps: tuple[str, ...],
+        hosts: Collection[str] = (),
         *,
         on_begin: Callable[[str, datetime], None],
         on_end: Callable[[StepReport], None],
-        on_task: Callable[[str, str], None],
     ) -> None:
         self._waiting = list(steps)
-        self._on_begin, self._on_end, self._on_task = on_begin, on_end, on_task
+        self._hosts = frozenset(hosts)
+        self._on_begin, self._on_end = on_begin, on_end
         self._open: _Open | None = None
         self._last: datetime | None = None
         self.reports: list[StepReport] = []
         self.complaints: list[str] = []
         self.process: int | None = None
+        # Nothing more comes of this site: it failed, and Ansible goes on without it if it goes on at all.
+        self.failed = False
+
+    @property
+    def over(self) -> bool:
+        """Whether no further step of this site will be seen."""
+        return self.failed or not (self._waiting or self._open)
 
     def read(self, event: Mapping[str, Any]) -> None:
         """Take in one event of ansible-runner."""
@@ -68,14 +79,16 @@ class Reader:
             self._last = _instant(str(event["created"]))
         if isinstance(event.get("pid"), int):
             self.process = event["pid"]
-        if kind == "playbook_on_start":
-            self._begin(PurePath(str(data.get("playbook", ""))).stem)
-        elif kind == "playbook_on_task_start" and self._open is not None:
-            self._on_task(self._open.name, str(data.get("task", "")))
+        if self.over:
+            return
+        if kind == "playbook_on_play_start":
+            self._close()
+            self._begin()
         elif kind == "playbook_on_stats":
             self._close()
         elif kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
-            self._result(kind, data)
+            if not self._hosts or data.get("host") in self._hosts:
+                self._result(kind, data)
         elif kind in ("verbose", "error", "warning", "system_warning", "playbook_on_no_hosts_matched"):
             self._complaint(kind, str(event.get("stdout", "")))
 
@@ -85,16 +98,16 @@ class Reader:
         if self._open is not None:
             # Its playbook did not come to its end, whatever a module had already said.
             self._close(Ending.CANCELLED if cancelled else Ending.SILENT)
-        elif self._waiting and (cancelled or (all(each.seen.fine for each in self.reports))):
+        elif self._waiting and not self.failed and (cancelled or (all(each.seen.fine for each in self.reports))):
             # Ansible ended before it came to this step: a playbook that cannot be read, an unknown host, a Ctrl-C.
-            self._begin(self._waiting[0])
+            self._begin()
             self._close(Ending.CANCELLED if cancelled else Ending.SILENT, code=code)
         return tuple(self.reports)
 
-    def _begin(self, name: str) -> None:
-        if name not in self._waiting:
+    def _begin(self) -> None:
+        if not self._waiting:
             return
-        del self._waiting[: self._waiting.index(name) + 1]
+        name = self._waiting.pop(0)
         assert self._last is not None  # noqa: S101  # every event of a playbook carries its time
         self._open = _Open(name, self._last)
         self._on_begin(name, self._last)
@@ -107,6 +120,7 @@ class Reader:
         if kind == "runner_on_unreachable":
             self._open.unreachable = True
             self._open.message = message or "the host could not be reached"
+            self._fail()
             return
         if result.get("outcome") in OUTCOMES:
             self._open.outcome = Outcome(result["outcome"])
@@ -120,6 +134,13 @@ class Reader:
         elif kind == "runner_on_failed" and not data.get("ignore_errors"):
             self._open.silent = True
             self._open.message = _task_says(str(data.get("task", "")), message)
+        if kind == "runner_on_failed" and not data.get("ignore_errors"):
+            self._fail()
+
+    def _fail(self) -> None:
+        # At once: the other hosts of a call may take hours yet, and this site's way back does not wait for them.
+        self._close()
+        self.failed = True
 
     def _close(self, ending: Ending | None = None, code: int | None = None) -> None:
         if self._open is None:

@@ -42,7 +42,7 @@ def probe_site(project: Project, host: str, run: str, folder: Path) -> StepRepor
         scratch=folder / "work" / run,
         log=folder / "logs" / f"{run}.log",
     )
-    listener = Listener(lambda *_: None, lambda *_: None, lambda *_: None, lambda: False)
+    listener = Listener(lambda *_: None, lambda *_: None, lambda: False)
     (report,) = carry_out(project, call, listener)
     return report
 

@@ -33,14 +33,15 @@ class Watch(Protocol):
     def step_ended(self, run: SiteRun, report: StepReport) -> None:
         """A step has ended."""
 
-    def task_began(self, name: str, task: str) -> None:
-        """Ansible is at another task of the step."""
-
     def tick(self) -> None:
         """About a second has gone by."""
 
     def recovering(self, run: SiteRun) -> None:
         """The host is about to be asked in which state the site is."""
+
+
+# A folder of several runs, named after one of them.
+SHARED = ".shared"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Desk:
     process: str
     # A module that was cut off needs a moment to end before the site's lock is free.
     recover_pause: float = 3.0
+    # Starts Ansible for one batch and returns when no more of it will be seen.
+    carry_out: Callable[[Project, Call, Listener], object] = carry_out
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def _batch(desk: Desk, run: SiteRun, recorder: Recorder, batch: Batch, log: Path
         scratch=desk.state / "work" / run.run,
         log=log,
     )
-    carry_out(desk.project, call, Listener(on_begin, on_end, desk.watch.task_began, cancelled))
+    desk.carry_out(desk.project, call, Listener(on_begin, on_end, cancelled))
 
 
 def _finish(desk: Desk, run: SiteRun, recorder: Recorder, finish: Finish, log: Path) -> Result:
@@ -219,6 +222,6 @@ def sweep(state: Path, ledger: Ledger) -> None:
     if not work.is_dir():
         return
     for folder in work.iterdir():
-        run = ledger.run(folder.name)
+        run = ledger.run(folder.name.removesuffix(SHARED))
         if run is None or not alive(run.process):
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from orchestrator import progress as progress_module
 from orchestrator import screen
 from orchestrator.plan.step import Ending, Outcome, Seen
+from orchestrator.progress import Progress
 from orchestrator.report.touches import touches
 from orchestrator.run.events import StepReport
-from orchestrator.screen import Progress, make_console, safe, size
+from orchestrator.screen import make_console, safe, size
 from tests.unit.report.entries import TOUCHES
 from tests.unit.run.desks import planned
 
@@ -28,7 +30,7 @@ def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
 
 
 def test_a_long_step_gives_signs_of_life_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen, "HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr(progress_module, "HEARTBEAT_SECONDS", 0.0)
     ink, paper = console(terminal=False)
     progress = Progress(ink)
     progress.tick()

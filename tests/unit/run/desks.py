@@ -8,10 +8,10 @@ from orchestrator.run.events import StepReport
 RUN = "20261122T020000Z-1f0c9a2b"
 
 
-def planned(duty: Duty = Duty.UPDATE, run: str = RUN) -> SiteRun:
-    """Return a run for the shop as the planner would make it."""
+def planned(duty: Duty = Duty.UPDATE, run: str = RUN, site: str = "shop") -> SiteRun:
+    """Return a run for a site as the planner would make it. Its host has the same name."""
     variables = {"upkeep_run": run, "upkeep_point": run, "upkeep_keep_lease": True, "upkeep_holds": []}
-    return remade_run(run=run, point=run, client="example", site="shop", host="shop", duty=duty, variables=variables)
+    return remade_run(run=run, point=run, client="example", site=site, host=site, duty=duty, variables=variables)
 
 
 class Watcher:
@@ -27,9 +27,6 @@ class Watcher:
 
     def step_ended(self, run: SiteRun, report: StepReport) -> None:
         """Nothing is remembered of the end: the ledger has it."""
-
-    def task_began(self, name: str, task: str) -> None:
-        """Tasks are not remembered."""
 
     def tick(self) -> None:
         """Time goes by."""

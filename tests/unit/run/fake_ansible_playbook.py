@@ -1,6 +1,6 @@
 """Speak as `ansible-playbook` does under ansible-runner, and do what a script says. It starts in no time.
 
-Used as a program: `fake_ansible_playbook.py PLAYBOOK… --inventory DIR --limit HOST --extra-vars @FILE`.
+Used as a program: `fake_ansible_playbook.py STEPS.yml --inventory DIR --limit HOST --extra-vars @FILE`, for one host.
 """
 
 import base64
@@ -47,13 +47,17 @@ def answer(folder: pathlib.Path, step: str, variables: dict[str, object]) -> dic
 
 
 def main() -> int:
-    """Play the playbooks until one fails."""
+    """Play the steps until one fails."""
     words = sys.argv[1:]
-    playbooks = [pathlib.Path(word) for word in words if word.endswith(".yml")]
+    steps = pathlib.Path(words[0])
+    imported = [play["ansible.builtin.import_playbook"] for play in json.loads(steps.read_text())]
+    playbooks = [(steps.parent / name).resolve() for name in imported]
     variables = json.loads(pathlib.Path(words[words.index("--extra-vars") + 1].removeprefix("@")).read_text())
+    emit("playbook_on_start", playbook=str(steps))
+    code = 0
     for playbook in playbooks:
         step = playbook.stem
-        emit("playbook_on_start", playbook=str(playbook))
+        emit("playbook_on_play_start", name=f"Play {step}")
         emit("playbook_on_task_start", playbook=str(playbook), task=f"Say {step}")
         say = answer(playbook.parent.parent, step, variables)
         time.sleep(float(str(say.get("seconds", 0))))
@@ -71,10 +75,10 @@ def main() -> int:
         elif outcome not in ("done", "nothing-to-do"):
             kind, code = "runner_on_failed", 2
         emit(kind, playbook=str(playbook), task=f"Say {step}", host="shop", res=result)
-        emit("playbook_on_stats")
         if code:
-            return code
-    return 0
+            break
+    emit("playbook_on_stats")
+    return code
 
 
 if __name__ == "__main__":

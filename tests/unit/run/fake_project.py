@@ -15,14 +15,16 @@ import json, os, time
 from ansible.module_utils.basic import AnsibleModule
 
 def main():
-    module = AnsibleModule(dict(step=dict(type="str"), folder=dict(type="path"), variables=dict(type="dict"),
+    module = AnsibleModule(dict(step=dict(type="str"), host=dict(type="str"), folder=dict(type="path"), variables=dict(type="dict"),
                                 password=dict(type="str", no_log=True)), supports_check_mode=True)
-    folder, step = module.params["folder"], module.params["step"]
+    folder, step, host = module.params["folder"], module.params["step"], module.params["host"]
     with open(os.path.join(folder, "calls.jsonl"), "a") as calls:
-        calls.write(json.dumps({"step": step, "variables": module.params["variables"], "process": os.getpid()}) + "\\n")
+        call = {"step": step, "host": host, "variables": module.params["variables"], "process": os.getpid()}
+        calls.write(json.dumps(call) + "\\n")
     with open(os.path.join(folder, "script.json")) as file:
-        says = json.load(file).get(step, [{}])
-    done = os.path.join(folder, "count." + step)
+        script = json.load(file)
+    says = script.get(step + "_" + host) or script.get(step, [{}])
+    done = os.path.join(folder, "count." + step + "." + host)
     count = len(open(done).read()) if os.path.exists(done) else 0
     open(done, "a").write("x")
     say = says[min(count, len(says) - 1)]
@@ -49,6 +51,7 @@ PLAYBOOK = """
     - name: Say {step}
       say:
         step: {step}
+        host: "{{{{ inventory_hostname }}}}"
         folder: {folder}
         password: not-for-anybody
         variables: {{run: "{{{{ upkeep_run }}}}", point: "{{{{ upkeep_point }}}}", holds: "{{{{ upkeep_holds }}}}"}}
@@ -74,7 +77,10 @@ STEPS = (
 
 
 class FakeProject:
-    """Playbooks with the right names; `script(step=[answer, answer, …])` says what each call of a step answers."""
+    """Playbooks with the right names; `script(step=[answer, answer, …])` says what each call of a step answers.
+
+    `step_HOST` says it for one of several hosts.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.content = folder / "content"
@@ -89,12 +95,16 @@ class FakeProject:
         for step in STEPS:
             text = PLAYBOOK.format(step=step, folder=self.content)
             (self.content / "playbooks" / f"{step}.yml").write_text(text)
-        hosts = {"shop": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}
-        (self.inventory / "hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        self.hosts("shop")
         self.program = self.content / "ansible-playbook"
         self.program.write_text(f"#!{sys.executable} -IS\n" + PROGRAM.read_text())
         self.program.chmod(0o755)
         self.script()
+
+    def hosts(self, *names: str) -> None:
+        """Let these be the hosts of the inventory."""
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        (self.inventory / "hosts.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(names, local)}}))
 
     def script(self, **says: list[dict[str, Any]] | dict[str, Any]) -> None:
         """Say what the steps answer; a step that is not named answers `done`."""
@@ -106,6 +116,6 @@ class FakeProject:
         file = self.content / "calls.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def steps(self) -> list[str]:
-        """Return the names of the steps that reached the host."""
-        return [call["step"] for call in self.calls()]
+    def steps(self, host: str = "") -> list[str]:
+        """Return the names of the steps that reached the hosts, or one of them."""
+        return [call["step"] for call in self.calls() if host in ("", call.get("host"))]

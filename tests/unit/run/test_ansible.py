@@ -61,7 +61,7 @@ def test_host_keys_are_checked_although_ansible_runner_would_not(
         assert at.tzinfo is not None
 
     call = Call(("preflight",), "shop", {"upkeep_run": "x"}, tmp_path / "scratch", tmp_path / "log")
-    listener = Listener(begun, ended.append, nothing, lambda: False)
+    listener = Listener(begun, ended.append, lambda: False)
     (report,) = carry_out(Project(project.inventory, project.content), call, listener)
     assert report.seen.message.endswith("True 0")
     assert ended == [report]

@@ -24,7 +24,6 @@ class Played:
             steps,
             on_begin=lambda name, _at: self.begun.append(name),
             on_end=self.ended.append,
-            on_task=lambda _name, _task: None,
         )
 
     def event(self, kind: str, **data: Any) -> Played:
@@ -35,7 +34,7 @@ class Played:
         return self
 
     def playbook(self, name: str, *results: tuple[str, dict[str, Any]], stats: bool = True) -> Played:
-        self.event("playbook_on_start", playbook=f"/somewhere/playbooks/{name}.yml")
+        self.event("playbook_on_play_start", name=f"Play of {name}")
         for kind, result in results:
             self.event(kind, res=result, task=f"Task of {name}", host="shop")
         return self.event("playbook_on_stats") if stats else self
@@ -101,7 +100,7 @@ def test_a_step_that_does_not_report_in_our_words_is_silent(results: list[tuple[
 
 def test_a_failure_that_the_playbook_ignores_is_not_ours_to_count() -> None:
     played = Played("preflight")
-    played.event("playbook_on_start", playbook="preflight.yml")
+    played.event("playbook_on_play_start", name="Look")
     played.event("runner_on_failed", res={"msg": "no"}, ignore_errors=True)
     played.event("runner_on_ok", res={"outcome": "done", "evidence": {}, "msg": ""}).event("playbook_on_stats")
     assert played.finish() == [("preflight", "reported", "done")]

@@ -136,11 +136,11 @@ def test_a_module_that_is_still_at_work_is_waited_for(desk: MakeDesk, project: F
     assert watcher.asked == 2
 
 
-def test_a_playbook_that_cannot_be_read_before_production_is_refused(desk: MakeDesk, project: FakeProject) -> None:
+def test_a_playbook_that_cannot_be_read_is_found_before_any_step(desk: MakeDesk, project: FakeProject) -> None:
     (project.content / "playbooks" / "snapshot.yml").write_text("- hosts: [\n")
     result = begin(desk(real=True), planned(Duty.BACKUP), "digest")
     assert exit_code(result) == 12
-    assert project.steps() == ["preflight", "release"]
+    assert project.steps() == ["release"]
     assert "YAML" in result.finish.reason
 
 
