@@ -5,53 +5,67 @@ from __future__ import annotations
 import json
 import secrets
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench import cpu
 from bench.rows import Goal, Row
-from bench.site import AFTER, CORE, HERE, HOST, PLUGINS, THEMES, BenchError, Site, run_of, say
+from bench.site import AFTER, CORE, HERE, HOST, PLUGINS, THEMES, BenchError, Site, run_of, say, several
 
 PART = "b"
 STOCK, BARE, EMPTY = "playbook of stock modules", "bare ssh", "six plays of one ping each"
+# A small client's sites; each on a host of its own.
+SITES = 4
 STEPS = ("preflight", "snapshot", "stage", "rehearse", "promote", "release")
 
 
 def measure(site: Site, repeat: int) -> list[Row]:
-    """Let each of the four do the same update, one after the other, as often as asked."""
-    found: dict[str, list[float]] = {}
-    ways: dict[str, Callable[[Site], float]] = {
+    """Let each of them do the same update, one after the other, as often as asked: of one site, and of several at once."""
+    one = _measured(site, repeat, {
         "upkeep run": _upkeep, "upkeep run, direct": _direct(_upkeep), "ansible-playbook, direct": _direct(_ansible_only),
-        STOCK: _stock, BARE: _bare,
-    }  # fmt: skip
-    for number in range(1, repeat + 1):
-        found.setdefault(EMPTY, []).append(_empty(site))
-        say(f"b, {number} of {repeat}: {EMPTY}: {found[EMPTY][-1]:.2f} CPU s")
-        for name, work in ways.items():
-            site.begin(CORE, PLUGINS, THEMES)
-            seconds = work(site)
-            site.must_have(AFTER)
-            found.setdefault(name, []).append(seconds)
-            say(f"b, {number} of {repeat}: {name}: {seconds:.2f} CPU s")
-    ours, direct, ansible, stock, bare = (found[name] for name in ways)
+        EMPTY: _empty, STOCK: _stock, BARE: _bare,
+    })  # fmt: skip
+    with several(site, SITES) as many:
+        four = _measured(many, repeat, {"upkeep run": _upkeep, STOCK: _stock})
+    ours, direct, ansible, empty, stock, bare = one.values()
+    ours_of_four, stock_of_four = four.values()
     quarter = Goal(ratio_at_most=0.25)
     how = (
         "user and system time of the control group in which the program ran, ssh's kept connections included; one full "
         "update run (6.2.6 → 6.5.5, newspack-blocks, theme) of one site whose restic repository exists"
     )
     return [
-        Row(PART, "update run: CPU of the controller", "CPU s", ours, stock, STOCK, quarter,
+        Row(PART, f"update run of {SITES} sites: CPU of the controller for each", "CPU s", ours_of_four, stock_of_four, STOCK,
+            quarter, f"`upkeep run` of a client with {SITES} sites on {SITES} hosts, divided by {SITES}; the peer is one call of "
+            f"ansible-playbook for the same {SITES} hosts at once, divided as well. Otherwise as the row of one site"),
+        Row(PART, "update run of one site: CPU of the controller", "CPU s", ours, stock, STOCK, quarter,
             f"`upkeep run`: contract, plan, ledger, ansible-runner and ansible-playbook; {how}. The peer is "
             "bench/stock.yml with the same ansible.cfg (pipelining, kept connections, no facts)"),
-        Row(PART, "update run, keys on the host as the peer has them", "CPU s", direct, stock, STOCK, quarter,
+        Row(PART, "update run of one site, keys on the host as the peer has them", "CPU s", direct, stock, STOCK, quarter,
             "the same with `site_snapshot_transport: direct`, without the gateway; " + how),
         Row(PART, "the same, Ansible's part only", "CPU s", ansible, stock, STOCK, quarter,
             "ours without `upkeep`: the call of ansible-playbook that it makes, with the inventory plugin; " + how),
-        Row(PART, "the same, above what Ansible needs to do nothing", "CPU s", ansible, found[EMPTY], EMPTY, Goal(),
+        Row(PART, "the same, above what Ansible needs to do nothing", "CPU s", ansible, empty, EMPTY, Goal(),
             "for orientation: bench/ping.yml six times in one call of ansible-playbook, with the inventory plugin; " + how),
-        Row(PART, "update run: CPU above the floor", "CPU s", ours, bare, BARE, Goal(),
+        Row(PART, "update run of one site: CPU above the floor", "CPU s", ours, bare, BARE, Goal(),
             "for orientation: bench/bare.sh does the same work by a shell over ssh and reports nothing; " + how),
     ]  # fmt: skip
+
+
+def _measured(site: Site, repeat: int, ways: Mapping[str, Callable[[Site], float]]) -> dict[str, list[float]]:
+    """Return CPU seconds for each site, of each way as often as asked."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(1, repeat + 1):
+        for name, work in ways.items():
+            if work is not _empty:
+                site.begin(CORE, PLUGINS, THEMES)
+            seconds = work(site) / len(site.hosts)
+            if work is not _empty:
+                site.must_have(AFTER)
+            found[name].append(seconds)
+            of = "" if len(site.hosts) == 1 else f" for each of {len(site.hosts)} sites"
+            say(f"b, {number} of {repeat}: {name}: {seconds:.2f} CPU s{of}")
+    return found
 
 
 def _direct(work: Callable[[Site], float]) -> Callable[[Site], float]:
@@ -69,7 +83,7 @@ def _direct(work: Callable[[Site], float]) -> Callable[[Site], float]:
 
 
 def _upkeep(site: Site) -> float:
-    spent, answer = site.upkeep("run", "example", "--now")
+    spent, answer = site.upkeep("run", site.client, "--now")
     run_of(answer, "done")
     return spent.cpu
 
@@ -87,10 +101,12 @@ def _empty(site: Site) -> float:
 
 
 def _stock(site: Site) -> float:
+    manifests = site.folder / "stock-manifests"
+    manifests.mkdir(exist_ok=True)
     variables = {
         "stock_endpoint": site.lab.s3.endpoint,
         "stock_bucket": site.lab.s3.bucket,
-        "stock_manifest": str(site.folder / "stock-manifest.json"),
+        "stock_manifests": str(manifests),
         "stock_wanted": AFTER,
     }
     inventory = ("-i", str(site.inventory / "hosts.yml"))

@@ -47,6 +47,8 @@ class Site:
 
     lab: Lab
     folder: Path
+    client: str = CLIENT
+    hosts: tuple[str, ...] = (HOST,)
 
     @property
     def address(self) -> str:
@@ -56,16 +58,17 @@ class Site:
     @property
     def inventory(self) -> Path:
         """Return the client's folder."""
-        return self.folder / "inventories" / CLIENT
+        return self.folder / "inventories" / self.client
 
     def begin(self, core: str | None = None, plugins: Mapping[str, str] | None = None,
               themes: Mapping[str, str] | None = None) -> None:  # fmt: skip
-        """Bring the site to its beginning, warm its caches and put these releases on offer."""
-        self.lab.reset(HOST)
+        """Bring every site to its beginning, warm its caches and put these releases on offer."""
+        self.lab.reset(*self.hosts)
         self.lab.mirror.offer(core, plugins, themes)
         self.forget()
         for _ in range(3):
-            self.lab.host(HOST).fetch("/lab-post-1/")
+            for name in self.hosts:
+                self.lab.host(name).fetch("/lab-post-1/")
 
     def forget(self) -> None:
         """Forget what earlier runs of ours noted: a held release would not be tried again."""
@@ -74,25 +77,26 @@ class Site:
         # An agency has a ledger: making its tables is not a part of a run.
         open_ledger(self.environment()["UPKEEP_LEDGER"]).close()
 
-    def versions(self) -> dict[str, Any]:
+    def versions(self, host: str = HOST) -> dict[str, Any]:
         """Return what is installed, as WordPress itself says."""
-        found: dict[str, Any] = self.in_place("versions")["result"]
+        found: dict[str, Any] = self.in_place("versions", on=host)["result"]
         return found
 
     def must_have(self, wanted: Mapping[str, str]) -> None:
-        """Raise BenchError unless these versions are installed: who did not do the work has no time."""
-        found = self.versions()
-        wrong = [
-            f"{name} is {found.get(name)}, not {version}"
-            for name, version in wanted.items()
-            if found.get(name) != version
-        ]
-        if wrong:
-            raise BenchError("; ".join(wrong))
+        """Raise BenchError unless every site has these versions: who did not do the work has no time."""
+        for host in self.hosts:
+            found = self.versions(host)
+            wrong = [
+                f"{name} of {host} is {found.get(name)}, not {version}"
+                for name, version in wanted.items()
+                if found.get(name) != version
+            ]
+            if wrong:
+                raise BenchError("; ".join(wrong))
 
-    def in_place(self, *command: str, check: bool = True) -> dict[str, Any]:
+    def in_place(self, *command: str, check: bool = True, on: str = HOST) -> dict[str, Any]:
         """Let WordPress's own upgrader work on the live site, as the site's owner."""
-        host = self.lab.host(HOST)
+        host = self.lab.host(on)
         script = (HERE / "wordpress.php").read_text(encoding="utf-8")
         done = host.run(["php", "--", host.root, *command], host.ssh_user, input=script, timeout=300)
         try:
@@ -175,9 +179,24 @@ def opened() -> Iterator[Site]:
                 say(f"still there: {what}")
 
 
+@contextmanager
+def several(site: Site, number: int) -> Iterator[Site]:
+    """Start more hosts beside that of the measurement, and give one client as many sites; the hosts go at the end."""
+    hosts = (HOST, *(f"{HOST}{index}" for index in range(2, number + 1)))
+    site.lab.up(hosts)
+    try:
+        many = Site(site.lab, site.folder, "several", hosts)
+        client_folder(site.lab, many.inventory, sites=hosts)
+        _, answer = many.upkeep("run", many.client, "--duty", "backup")
+        run_of(answer, "done")
+        yield many
+    finally:
+        site.lab.down(*hosts[1:])
+
+
 def run_of(answer: Mapping[str, Any], outcome: str) -> Mapping[str, Any]:
-    """Return the one run of an answer of `upkeep`. Raises BenchError when it did not end like this."""
+    """Return the first run of an answer of `upkeep`. Raises BenchError when one of them did not end like this."""
     runs: Sequence[Mapping[str, Any]] = answer.get("runs") or []
-    if not runs or runs[0].get("outcome") != outcome:
+    if not runs or any(run.get("outcome") != outcome for run in runs):
         raise BenchError(f"upkeep should have ended with {outcome}: {json.dumps(answer)[:1500]}")
     return runs[0]

@@ -6,12 +6,16 @@ python -m tests.lab.client --instance test FOLDER      prints the folder, ready 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from orchestrator.contract.model import Store
 from orchestrator.run.bucket import Keys
@@ -23,8 +27,12 @@ SAMPLE = REPOSITORY / "inventories" / "example"
 _DEMO = Instance("demo")
 
 
-def client_folder(lab: Lab, folder: Path, *, password_file: Path | None = None) -> Path:
+def client_folder(
+    lab: Lab, folder: Path, *, password_file: Path | None = None, sites: Sequence[str] = ("shop",)
+) -> Path:
     """Write the sample client into `folder`, with the addresses of this lab, and return it.
+
+    Each site is the sample's, on the host of its name; the client's id is the folder's name.
 
     With a `password_file` the secrets are encrypted by ansible-vault; without one they lie there in the clear, which is good
     enough for a test that throws them away.
@@ -33,8 +41,25 @@ def client_folder(lab: Lab, folder: Path, *, password_file: Path | None = None) 
     settings.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in ("contract.yml", "hosts.yml", "group_vars/all/vars.yml"):
         (folder / name).write_text(_of_this_lab((SAMPLE / name).read_text(encoding="utf-8"), lab), encoding="utf-8")
+    if tuple(sites) != ("shop",):
+        _several(lab, folder, sites)
     _write_vault(lab, settings / "vault.yml", password_file)
     return folder
+
+
+def _several(lab: Lab, folder: Path, sites: Sequence[str]) -> None:
+    contract = yaml.safe_load((folder / "contract.yml").read_text(encoding="utf-8"))
+    sample = contract["sites"]["shop"]
+    contract["client"]["id"] = folder.name
+    # Every host of the lab serves the same address, each in a network of its own.
+    contract["sites"] = {name: copy.deepcopy(sample) for name in sites}
+    hosts = yaml.safe_load((folder / "hosts.yml").read_text(encoding="utf-8"))
+    reached = hosts["all"]["hosts"]["shop"]
+    hosts["all"]["hosts"] = {name: {**reached, "ansible_host": lab.host(name).address} for name in sites}
+    for name, site in contract["sites"].items():
+        site["places"]["production"]["host"] = name
+    (folder / "contract.yml").write_text(yaml.safe_dump(contract), encoding="utf-8")
+    (folder / "hosts.yml").write_text(yaml.safe_dump(hosts), encoding="utf-8")
 
 
 def _of_this_lab(text: str, lab: Lab) -> str:
