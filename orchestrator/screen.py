@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.status import Status
@@ -14,10 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.contract.suggest import printable
-from orchestrator.plan.plan import SiteRun
 from orchestrator.plan.step import STEPS, Ending, Outcome
 from orchestrator.report.touches import words as touched
-from orchestrator.run.events import StepReport
+
+if TYPE_CHECKING:
+    from orchestrator.plan.plan import SiteRun
+    from orchestrator.run.events import StepReport
 
 # No step is silent for longer than 10 s; the tick comes about once a second.
 HEARTBEAT_SECONDS = 8.0
