@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import cpu
-from orchestrator.ledger.ledger import open_ledger, peek
+from orchestrator.ledger.address import peek
+from orchestrator.ledger.ledger import open_ledger
 from tests.lab import BAD, Lab
 from tests.lab.cleanup import left_overs
 from tests.lab.client import client_folder

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import cli_artefact, cli_ask, cli_due, cli_probe, cli_proof, cli_restore, cli_run, cli_store, screen
+from orchestrator import cli_artefact, cli_due, cli_probe, cli_proof, cli_restore, cli_store
 from orchestrator.cli_options import (
     CODES,
     HERE,
@@ -30,17 +28,12 @@ from orchestrator.cli_options import (
     Vault,
     Which,
 )
-from orchestrator.cli_run import Settings
 from orchestrator.complaint import complain, help_for, write_crash
-from orchestrator.contract.load import CONTRACT_FILE, find_client, load_contract
-from orchestrator.contract.load import check as find_mistakes
-from orchestrator.contract.schema import schema_text
-from orchestrator.contract.suggest import printable
 from orchestrator.errors import ContractInvalid, UpkeepError, Usage
-from orchestrator.plan.explain import explain as explain_contract
-from orchestrator.plan.plan import Duty, plan_json
-from orchestrator.results import Answer, worst
 from orchestrator.run.places import state_folder
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
 
 app = typer.Typer(
     name="upkeep",
@@ -67,7 +60,7 @@ def now() -> datetime:
 
 def new_id(moment: datetime) -> str:
     """Make the id of a run."""
-    return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    return f"{moment:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
 
 
 def settings_of(
@@ -79,7 +72,10 @@ def settings_of(
     program: str = "",
 ) -> Settings:
     """Gather what a command was told."""
-    console = screen.make_console()
+    from orchestrator.screen import make_console
+    from orchestrator.settings import Settings
+
+    console = make_console()
     url = ledger or str(state_folder() / "ledger.sqlite")
     if "://" not in url:
         url = f"sqlite:///{Path(url).expanduser().absolute()}"
@@ -110,13 +106,18 @@ def init(
 
     Example: `upkeep init acme --name "Acme Ltd" --url https://acme.example --host 192.0.2.10 --user acme`
     """
+    import secrets
+
+    from orchestrator import cli_ask
+    from orchestrator.settings import say
+
     given = {"name": name, "language": language, "time_zone": time_zone, "site": site, "url": url,
              "host_address": host, "user": user, "root": root, "endpoint": endpoint, "region": region}  # fmt: skip
     settings = settings_of(inventories, "", as_json)
     ask = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
     folder = cli_ask.init(settings, client, given, ask=ask, password=secrets.token_urlsafe(32))
     answer = {"client": client, "folder": str(folder), "next": f"upkeep check {client}"}
-    cli_run.say(settings, answer, lambda: cli_ask.show_init(settings.console, folder, client))
+    say(settings, answer, lambda: cli_ask.show_init(settings.console, folder, client))
 
 
 @app.command()
@@ -130,6 +131,13 @@ def check(
 
     Examples: `upkeep check` · `upkeep check acme` · `upkeep check --schema > contract.schema.json`
     """
+    from orchestrator.cli_ask import warnings
+    from orchestrator.contract.load import CONTRACT_FILE, find_client, load_contract
+    from orchestrator.contract.load import check as find_mistakes
+    from orchestrator.contract.schema import schema_text
+    from orchestrator.contract.suggest import printable
+    from orchestrator.settings import say
+
     if schema:
         sys.stdout.write(schema_text())
         return
@@ -143,16 +151,14 @@ def check(
         raise ContractInvalid(tuple(mistakes))
     names = [path.parent.name for path in paths]
     today = settings.clock().date()
-    warnings = [
-        f"{path.parent.name}: {said}" for path in paths for said in cli_ask.warnings(load_contract(path), today)
-    ]
+    warned = [f"{path.parent.name}: {said}" for path in paths for said in warnings(load_contract(path), today)]
 
     def show() -> None:
         settings.console.print(f"No mistake in {', '.join(names)}.")
-        for each in warnings:
+        for each in warned:
             settings.console.print(f"Warning: {printable(each)}", soft_wrap=True, markup=False)
 
-    cli_run.say(settings, {"clients": names, "mistakes": [], "warnings": warnings}, show)
+    say(settings, {"clients": names, "mistakes": [], "warnings": warned}, show)
 
 
 @app.command()
@@ -161,11 +167,16 @@ def explain(client: Name, inventories: Inventories = HERE, as_json: Json = False
 
     Example: `upkeep explain acme`
     """
+    import dataclasses
+
+    from orchestrator.cli_ask import show_explanation
+    from orchestrator.plan.explain import explain as explain_contract
+    from orchestrator.planning import read_client
+    from orchestrator.settings import say
+
     settings = settings_of(inventories, "", as_json)
-    explanation = explain_contract(cli_run.read_client(settings, client).contract)
-    cli_run.say(
-        settings, dataclasses.asdict(explanation), lambda: cli_ask.show_explanation(settings.console, explanation)
-    )
+    explanation = explain_contract(read_client(settings, client).contract)
+    say(settings, dataclasses.asdict(explanation), lambda: show_explanation(settings.console, explanation))
 
 
 @app.command()
@@ -182,13 +193,18 @@ def plan(
 
     Examples: `upkeep plan acme` · `upkeep plan acme --site shop --duty backup` · `upkeep plan acme --out plan.json`
     """
+    from orchestrator.cli_ask import show_plan
+    from orchestrator.plan.plan import Duty, plan_json
+    from orchestrator.planning import planned, read_client
+    from orchestrator.settings import say
+
     settings = settings_of(inventories, ledger, as_json)
-    known = cli_run.read_client(settings, client)
-    written = plan_json(cli_run.planned(settings, known, sites or (), Duty(duty) if duty else None), known.contract)
+    known = read_client(settings, client)
+    written = plan_json(planned(settings, known, sites or (), Duty(duty) if duty else None), known.contract)
     if out is not None:
         out.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     run_next = f"upkeep run {out or client}"
-    cli_run.say(settings, written, lambda: cli_ask.show_plan(settings, known, written, run_next))
+    say(settings, written, lambda: show_plan(settings, known, written, run_next))
 
 
 @app.command()
@@ -214,20 +230,24 @@ def run(
     Examples: `upkeep run acme` · `upkeep run acme --site shop --duty backup` · `upkeep run plan.json` ·
     `upkeep run --resume acme`
     """
+    from orchestrator import planning
+    from orchestrator.cli_run import carry_on, carry_out_plan, end
+    from orchestrator.plan.plan import Duty
+
     settings = settings_of(inventories, ledger, as_json, vault, content, program)
     if take_up:
-        _end(settings, cli_run.carry_on(settings, target))
+        end(settings, carry_on(settings, target))
         return
     if target.endswith(".json") or Path(target).is_file():
         if sites or duty:
             raise Usage("a plan file says itself which sites and which duty.", f"upkeep run {target}")
-        known, planned = cli_run.planned_before(settings, Path(target))
+        known, planned = planning.planned_before(settings, Path(target))
     else:
-        known = cli_run.read_client(settings, target)
-        planned = cli_run.planned(settings, known, sites or (), Duty(duty) if duty else None)
+        known = planning.read_client(settings, target)
+        planned = planning.planned(settings, known, sites or (), Duty(duty) if duty else None)
     if not outside:
-        cli_run.check_window(settings, known, planned)
-    _end(settings, cli_run.carry_out_plan(settings, known, planned, together))
+        planning.check_window(settings, known, planned)
+    end(settings, carry_out_plan(settings, known, planned, together))
 
 
 @app.command()
@@ -248,10 +268,13 @@ def rehearse(
 
     Examples: `upkeep rehearse acme` · `upkeep rehearse acme --site shop --json`
     """
+    from orchestrator.cli_run import carry_out_plan, end
+    from orchestrator.plan.plan import Duty
+    from orchestrator.planning import planned, read_client
+
     settings = settings_of(inventories, ledger, as_json, vault, content, program)
-    known = cli_run.read_client(settings, client)
-    planned = cli_run.planned(settings, known, sites or (), Duty.REHEARSE)
-    _end(settings, cli_run.carry_out_plan(settings, known, planned, together))
+    known = read_client(settings, client)
+    end(settings, carry_out_plan(settings, known, planned(settings, known, sites or (), Duty.REHEARSE), together))
 
 
 @app.command()
@@ -265,11 +288,12 @@ def status(
 
     Examples: `upkeep status` · `upkeep status acme --json`
     """
+    from orchestrator import remembered
+    from orchestrator.settings import say
+
     settings = settings_of(inventories, ledger, as_json)
-    if client:
-        find_client(inventories, client)
-    answer = cli_ask.status(settings, client)
-    cli_run.say(settings, answer, lambda: cli_ask.show_status(settings.console, answer))
+    answer = remembered.status(settings, client)
+    say(settings, answer, lambda: remembered.show_status(settings.console, answer))
 
 
 @app.command()
@@ -286,11 +310,13 @@ def points(
 
     Example: `upkeep points acme --site shop`
     """
+    from orchestrator import remembered
+    from orchestrator.planning import read_client
+    from orchestrator.settings import say
+
     settings = settings_of(inventories, ledger, as_json, vault, content)
-    found = cli_ask.points(settings, cli_run.read_client(settings, client), sites or ())
-    cli_run.say(
-        settings, {"client": client, "points": found}, lambda: cli_ask.show_points(settings.console, client, found)
-    )
+    found = remembered.points(settings, read_client(settings, client), sites or ())
+    say(settings, {"client": client, "points": found}, lambda: remembered.show_points(settings.console, client, found))
 
 
 @app.command()
@@ -308,19 +334,23 @@ def report(
 
     Examples: `upkeep report acme --month 2026-11` · `upkeep report acme --last 3 --out three-runs.html`
     """
+    from orchestrator import reporter
+    from orchestrator.planning import read_client
+    from orchestrator.settings import say
+
     settings = settings_of(inventories, ledger, as_json)
-    known = cli_run.read_client(settings, client)
+    known = read_client(settings, client)
     if (bool(month) + bool(runs) + bool(last)) != 1:
         raise Usage(
             "a report is for a month, for named runs, or for the last ones.", f"upkeep report {client} --last 3"
         )
-    answer, page = cli_ask.report(settings, known, month=month, runs=runs or (), last=last)
+    answer, page = reporter.report(settings, known, month=month, runs=runs or (), last=last)
     if as_json and out is None:
-        cli_run.say(settings, answer, lambda: None)
+        say(settings, answer, lambda: None)
         return
     path = out or Path(f"{client}-{month or 'runs'}.html")
     path.write_text(page, encoding="utf-8")
-    cli_run.say(
+    say(
         settings,
         {**answer, "page": str(path)},
         lambda: settings.console.print(f"Report: {path.absolute()}", markup=False),
@@ -339,25 +369,22 @@ def release_hold(
 
     Example: `upkeep release-hold acme 3`
     """
+    from orchestrator import remembered
+    from orchestrator.screen import safe
+    from orchestrator.settings import say
+
     settings = settings_of(inventories, ledger, as_json)
-    find_client(inventories, client)
-    answer = cli_ask.release_hold(settings, client, hold)
+    answer = remembered.release_hold(settings, client, hold)
     words = f"{answer['kind']} {answer['slug']} {answer['version']} of {client}/{answer['site']} is not held any more."
-    cli_run.say(settings, answer, lambda: settings.console.print(screen.safe(words), markup=False))
+    say(settings, answer, lambda: settings.console.print(safe(words), markup=False))
 
 
-def _end(settings: Settings, answers: Sequence[Answer]) -> None:
-    code = worst(answer["exit_code"] for answer in answers)
-    whole = {"exit_code": code, "runs": list(answers)}
-    cli_run.end_with(settings, whole, answers, lambda: cli_ask.show_end(settings.console, answers))
-
-
-cli_restore.add_commands(app, settings_of, _end)
+cli_restore.add_commands(app, settings_of)
 cli_store.add_commands(app, settings_of)
 cli_artefact.add_commands(app, settings_of)
 cli_due.add_commands(app, settings_of)
 cli_probe.add_commands(app, settings_of)
-cli_proof.add_commands(app, settings_of, _end)
+cli_proof.add_commands(app, settings_of)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import platform
+from collections.abc import Callable
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
 
 CODES = """
 **Exit codes**: 0 done, or nothing to do · 1 a bug of ours · 2 the command was not understood · 3 put back, the site is
@@ -21,6 +23,9 @@ nothing was touched · 130 interrupted, nothing was touched. Any other code is a
 def show_version(wanted: bool) -> None:
     """Print which upkeep this is, and what it carries its work out with: the words that a report of a bug begins with."""
     if wanted:
+        import platform
+        from importlib.metadata import version
+
         parts = [f"{name} {version(name)}" for name in ("ansible-core", "ansible-runner", "boto3")]
         print(f"upkeep {version('upkeep')} (Python {platform.python_version()}, {', '.join(parts)})")
         raise typer.Exit
@@ -59,7 +64,10 @@ Program = Annotated[
         "--ansible-playbook", envvar="UPKEEP_ANSIBLE_PLAYBOOK", metavar="PROGRAM", hidden=True, help="Another one."
     ),
 ]
+Restic = Annotated[str, typer.Option("--restic", metavar="PATH", envvar="UPKEEP_RESTIC", help="restic, here.")]
 HERE = Path("inventories")
+# What gathers what a command was told; it knows the clock and where things lie.
+Make: TypeAlias = "Callable[..., Settings]"
 
 
 class AskedDuty(StrEnum):

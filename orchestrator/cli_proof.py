@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.text import Text
 
-from orchestrator.cli_options import HERE, Content, Inventories, Json, LedgerUrl, Name, Program, Sites, Vault
-from orchestrator.cli_restore import check_host
-from orchestrator.cli_run import Settings, carry_out_plan, end_with, planned, read_client
-from orchestrator.cli_store import Restic
-from orchestrator.errors import Usage
-from orchestrator.plan.plan import ID, Duty, choose_sites
-from orchestrator.results import Answer, worst
-from orchestrator.screen import HEARTBEAT_SECONDS, safe, show_rows
-from orchestrator.verifier import Watch, verify_sites
+from orchestrator.cli_options import (
+    HERE,
+    Content,
+    Inventories,
+    Json,
+    LedgerUrl,
+    Make,
+    Name,
+    Program,
+    Restic,
+    Sites,
+    Vault,
+)
 
-Make = Callable[..., Settings]
 Full = Annotated[bool, typer.Option("--full", help="Read all of the data back, not only the part whose turn it is.")]
 Heal = Annotated[
     bool,
@@ -31,14 +28,6 @@ Heal = Annotated[
         help="Bring back what was written over, take out garbage and what is damaged, so that snapshots bring it again.",
     ),
 ]
-
-
-MENDED = {
-    "brought_back": "was written over and is brought back",
-    "quarantined": "was garbage and is in quarantine",
-    "stale_locks": "is a lock of a dead run and is gone",
-}
-End = Callable[[Settings, Sequence[Answer]], None]
 NEWEST = "newest"
 Point = Annotated[
     str, typer.Option("--point", metavar="ID", help="This restore point instead, as `upkeep points` shows it.")
@@ -48,11 +37,8 @@ Point = Annotated[
 On = Annotated[str, typer.Option("--on", metavar="HOST", help="In a scratch place of this host.", show_default=False)]
 
 
-def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
-    """Put the commands of this module on the command line.
-
-    `settings_of` knows the clock and where things lie, `end` closes a command of several runs.
-    """
+def add_commands(app: typer.Typer, settings_of: Make) -> None:
+    """Put the commands of this module on the command line. `settings_of` knows the clock and where things lie."""
 
     @app.command("drill")
     def drill(
@@ -78,6 +64,12 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
 
         Examples: `upkeep drill acme` · `upkeep drill acme --site shop` · `upkeep drill acme --on spare-host`
         """
+        from orchestrator.cli_run import carry_out_plan, end
+        from orchestrator.errors import Usage
+        from orchestrator.plan.plan import ID, Duty, choose_sites
+        from orchestrator.planning import planned, read_client
+        from orchestrator.restorer import check_host
+
         settings = settings_of(inventories, ledger, as_json, vault, content, program)
         if point != NEWEST and not ID.fullmatch(point):
             raise Usage(f"'{point[:60]}' is not the id of a restore point.", f"upkeep points {client}")
@@ -107,96 +99,16 @@ def add_commands(app: typer.Typer, settings_of: Make, end: End) -> None:
 
         Examples: `upkeep verify acme` · `upkeep verify acme --site shop --full` · `upkeep verify acme --heal`
         """
+        from orchestrator.planning import read_client
+        from orchestrator.results import worst
+        from orchestrator.screen_proof import show_all, watching
+        from orchestrator.settings import end_with
+        from orchestrator.verifier import verify_sites
+
         settings = settings_of(inventories, ledger, as_json, vault, content)
         known = read_client(settings, client)
-        with _watching(settings) as watch:
+        with watching(settings) as watch:
             answers = verify_sites(settings, known, sites or (), full=full, healing=heal, program=restic, watch=watch)
         code = worst(answer["exit_code"] for answer in answers)
         whole = {"client": client, "exit_code": code, "sites": answers}
-        end_with(settings, whole, answers, lambda: _show_all(settings.console, answers))
-
-
-@contextmanager
-def _watching(settings: Settings) -> Iterator[Watch]:
-    """Show how far the reading has come: a bar with bytes and time on a terminal, a line now and then elsewhere."""
-    if settings.as_json:
-        yield lambda _site, _read, _of: None
-    elif settings.console.is_terminal:
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-                   TimeRemainingColumn())  # fmt: skip
-        with Progress(*columns, console=settings.console, transient=True) as progress:
-            bars: dict[str, Any] = {}
-
-            def draw(site: str, read: int, of: int) -> None:
-                if site not in bars:
-                    bars[site] = progress.add_task(f"{safe(site)}: reading back", total=of)
-                progress.update(bars[site], completed=read, total=of)
-
-            yield draw
-    else:
-        said = time.monotonic()
-
-        def say(site: str, read: int, of: int) -> None:
-            nonlocal said
-            if time.monotonic() - said >= HEARTBEAT_SECONDS:
-                said = time.monotonic()
-                settings.console.print(f"  {site}: {megabytes(read)} of {megabytes(of)} read back", markup=False)
-
-        yield say
-
-
-def _show_all(console: Console, answers: Sequence[Answer]) -> None:
-    for answer in answers:
-        _show(console, answer)
-
-
-def _show(console: Console, answer: Mapping[str, Any]) -> None:
-    points, read = answer["points"], answer["read"]
-    complete = sum(1 for point in points if point["complete"])
-    console.print(Text(f"{answer['site']}: {complete} of {len(points)} restore points complete", style="bold"))
-    if read is not None:
-        _show_read(console, read)
-    for each in answer["damage"]:
-        # An object's name is too long for a table, and has to be copied whole.
-        console.print(Text.assemble((safe(each["object"]), "bold red"), f": {safe(each['problem'])}"))
-        hit = f"needed by {', '.join(each['points'])}" if each["points"] else "no restore point needs it"
-        console.print(f"  {hit}{_some(each['files'])}", markup=False)
-    if bad := [point for point in points if not point["complete"]]:
-        rows = [{"point": each["point"], "reasons": each["problems"]} for each in bad]
-        show_rows(console, "Restore points that are not complete", rows, ("point", "reasons"))
-    for key, words in MENDED.items():
-        for name in (answer["mended"] or {}).get(key, ()):
-            console.print(f"{safe(name)} {words}", markup=False)
-    if answer["healed"]:
-        for word, names in (("put aside", answer["healed"]["put_aside"]), ("back", answer["healed"]["brought_back"])):
-            for name in names:
-                console.print(f"{name} is {word}", markup=False)
-    sentence = str(answer["message"])
-    style = "bold red" if answer["exit_code"] else "green"
-    console.print(safe(sentence[:1].upper() + sentence[1:]), markup=False, style=style)
-    console.print(f"Next: {safe(answer['next'])}", markup=False, style="bold")
-
-
-def _show_read(console: Console, read: Mapping[str, Any]) -> None:
-    parts = ", ".join(str(part) for part in read["parts"])
-    which = "all of it" if len(read["parts"]) == read["of"] else f"part {parts} of {read['of']}"
-    since = str(read["all_since"])[:10] if read["all_since"] else ""
-    all_since = f"; everything since {since}" if since else "; not everything yet"
-    console.print(
-        f"Read back: {read['packs']} of {read['of_packs']} packs, {megabytes(read['bytes'])} of"
-        f" {megabytes(read['of_bytes'])} ({which}){all_since} (promised: within {read['all_within_days']} days)",
-        markup=False,
-    )
-
-
-def _some(paths: Sequence[str]) -> str:
-    """Name two files of many."""
-    if not paths:
-        return ""
-    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
-    return f": {safe(', '.join(paths[:2]))}{more}"
-
-
-def megabytes(size: float) -> str:
-    """Say a number of bytes."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+        end_with(settings, whole, answers, lambda: show_all(settings.console, answers))

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator import screen
-
 
 def help_for(error: Exception) -> str:
     """Say which help fits an error of the parser."""
@@ -25,9 +23,11 @@ def complain(as_json: bool, code: int, message: str, next_type: str, mistakes: S
     if as_json:
         complain_json(code, message, next_type, mistakes)
         return
-    console = screen.make_console(stderr=True)
-    console.print(f"upkeep: {screen.safe(message)}", markup=False)
-    console.print(f"Next: {screen.safe(next_type)}", markup=False, style="bold")
+    from orchestrator.screen import make_console, safe  # noqa: PLC0415  # few commands have anything to complain of
+
+    console = make_console(stderr=True)
+    console.print(f"upkeep: {safe(message)}", markup=False)
+    console.print(f"Next: {safe(next_type)}", markup=False, style="bold")
 
 
 def complain_json(code: int, message: str, next_type: str, mistakes: Sequence[Any] = ()) -> None:

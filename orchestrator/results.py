@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.ledger.values import HoldEntry, IncidentEntry, RunEntry
 from orchestrator.plan.step import Outcome
 from orchestrator.report.look import look_first
 from orchestrator.report.story import run_story
-from orchestrator.run.runs import Result
+
+if TYPE_CHECKING:
+    from orchestrator.run.runs import Result
 
 Answer = dict[str, Any]
 

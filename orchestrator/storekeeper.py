@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
-from orchestrator.cli_run import Client, Settings
 from orchestrator.errors import Busy, Refused, UpkeepError, Usage
-from orchestrator.ledger.ledger import peek
+from orchestrator.ledger.address import peek
 from orchestrator.plan import guard
 from orchestrator.plan.plan import ID, choose_sites
 from orchestrator.plan.retention import Decision, Judged, decide
+from orchestrator.planning import Client
 from orchestrator.results import Answer
 from orchestrator.run import bucket_trial, lock_renewal
 from orchestrator.run.ansible import InventoryError, host_variables
@@ -22,6 +22,7 @@ from orchestrator.run.mend import Mended, mend
 from orchestrator.run.prune import remove, stock
 from orchestrator.run.restic import Restic, ResticFailed, repository
 from orchestrator.run.store import KEYS
+from orchestrator.settings import Settings
 
 # The key of the bucket's owner: it never leaves the controller. Without it the hosts' key has to do everything.
 OWNER_KEYS = ("upkeep_store_access_key", "upkeep_store_secret_key")

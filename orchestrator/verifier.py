@@ -7,19 +7,20 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from orchestrator.cli_run import Client, Settings
 from orchestrator.contract.model import BackupDuty
 from orchestrator.errors import Busy, NotPutBack, PutBack, UpkeepError
 from orchestrator.ledger.ledger import Ledger, open_ledger
 from orchestrator.ledger.values import POINTS, IncidentEntry, RunEntry, VerificationEntry
 from orchestrator.plan.plan import choose_sites
 from orchestrator.plan.rotation import ALL, Reading, Turn, all_read_since, next_turn
+from orchestrator.planning import Client
 from orchestrator.results import Answer
 from orchestrator.run.bucket import Bucket, opened
 from orchestrator.run.heal import Healing, heal
 from orchestrator.run.prune import free_of_locks
 from orchestrator.run.restic import Restic
 from orchestrator.run.verify import RESTIC, Verification, verify
+from orchestrator.settings import Settings
 from orchestrator.storekeeper import Secrets, mended_repository, repository_of, secrets_of
 
 # Told of which site how many bytes were read back, and of how many.

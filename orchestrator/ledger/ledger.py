@@ -15,8 +15,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from orchestrator.errors import Refused, Usage
+from orchestrator.errors import Refused
 from orchestrator.ledger import tables
+from orchestrator.ledger.address import ledger_file
 from orchestrator.ledger.proofs import Proofs
 from orchestrator.ledger.releases import Releases
 from orchestrator.ledger.values import (
@@ -46,17 +47,6 @@ class SiteOccupied(Exception):
         self.run = run
 
 
-def ledger_file(url: str) -> Path | None:
-    """Return the file of an SQLite ledger, None for any other database."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise Usage("this is not the address of a ledger.", "--ledger FILE, or sqlite:///FILE") from None
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        return None
-    return Path(parsed.database)
-
-
 def open_ledger(url: str) -> Ledger:
     """Open the ledger; the tables are made, or brought to this version, when they are not."""
     file = ledger_file(url)
@@ -80,11 +70,8 @@ def open_ledger(url: str) -> Ledger:
     return Ledger(engine)
 
 
-def peek(url: str) -> Ledger | None:
-    """Open the ledger for reading, None when there is none yet. Nothing is made and nothing is migrated."""
-    file = ledger_file(url)
-    if file is not None and not file.exists():
-        return None
+def open_for_reading(url: str) -> Ledger | None:
+    """Open the ledger that `peek` has found, None unless its tables are of this version. Nothing is made or migrated."""
     with _plainly(url):
         engine = create_engine(url)
         if engine.dialect.name == "sqlite":

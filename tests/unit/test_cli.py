@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import cli, cli_ask
+from orchestrator import cli, remembered
 from orchestrator.contract.load import load_contract
-from orchestrator.ledger.ledger import open_ledger, peek
+from orchestrator.ledger.address import peek
+from orchestrator.ledger.ledger import open_ledger
 from tests.unit.contract.samples import SAMPLE, changed, sample_data, written
 from tests.unit.run.fake_project import FakeProject
 
@@ -594,7 +595,7 @@ def test_a_bug_of_ours_ends_with_1_and_a_file_for_the_report(desk: Desk, monkeyp
     def broken(*_given: Any) -> None:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(cli_ask, "status", broken)
+    monkeypatch.setattr(remembered, "status", broken)
     code, _, err = desk.type("status", "--json")
     error = json.loads(err)["error"]
     assert code == error["code"] == 1

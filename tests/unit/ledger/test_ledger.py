@@ -20,7 +20,8 @@ from sqlalchemy.exc import StatementError
 
 from orchestrator.errors import Refused, Usage
 from orchestrator.ledger import ledger as module
-from orchestrator.ledger.ledger import HEAD, Ledger, SiteOccupied, open_ledger, peek
+from orchestrator.ledger.address import peek
+from orchestrator.ledger.ledger import HEAD, Ledger, SiteOccupied, open_ledger
 from orchestrator.ledger.tables import Base
 from orchestrator.ledger.values import (
     POINTS,
