@@ -279,7 +279,8 @@ def test_a_plan_in_a_file_is_carried_out_once_and_not_after_the_contract_changed
     assert len(desk.project.calls()) == 3
 
 
-def test_with_several_sites_the_others_go_on_and_the_worst_decides(desk: Desk) -> None:
+@pytest.mark.parametrize("together", ["1", "5"])
+def test_with_several_sites_the_others_go_on_and_the_worst_decides(desk: Desk, together: str) -> None:
     data = sample_data()
     data["sites"]["second"] = json.loads(json.dumps(data["sites"]["shop"]).replace("shop", "second"))
     desk.contract.write_text(written(data))
@@ -287,10 +288,20 @@ def test_with_several_sites_the_others_go_on_and_the_worst_decides(desk: Desk) -
     hosts["all"]["hosts"]["second"] = hosts["all"]["hosts"]["shop"]
     (desk.project.inventory / "hosts.yml").write_text(json.dumps(hosts))
     assert len(load_contract(desk.contract).sites) == 2
-    desk.project.script(preflight=[{"outcome": "refused", "msg": "no room on the disk"}, {}])
-    code, out, _ = desk.type("run", "example", "--duty", "backup", "--json")
+    desk.project.script(preflight_shop={"outcome": "refused", "msg": "no room on the disk"})
+    code, out, _ = desk.type("run", "example", "--duty", "backup", "--together", together, "--json")
     assert code == 12
-    assert [run["outcome"] for run in json.loads(out)["runs"]] == ["refused", "done"]
+    assert [(run["site"], run["outcome"]) for run in json.loads(out)["runs"]] == [
+        ("shop", "refused"),
+        ("second", "done"),
+    ]
+    called = {call["process"] for call in desk.project.calls() if call["step"] == "preflight"}
+    assert len(called) == (2 if together == "1" else 1)
+    code, out, _ = desk.type("run", "example", "--duty", "backup", "--together", together)
+    assert code == 12
+    assert "no room on the disk" in out
+    # Beside others each line says of which site it speaks.
+    assert ("  shop    preflight" in out) == (together != "1")
     assert desk.type("run", "example", "--duty", "backup", "--site", "second")[0] == 0
 
 
