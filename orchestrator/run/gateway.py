@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from orchestrator.run.gateway_door import Door, GatewayError
 from orchestrator.run.gateway_server import QuietHandler, SocketServer
 
 LOOK_SECONDS = 5.0
+# Who needs it after that starts another one. It also ends one whose job was over before it could be watched.
+UNUSED_SECONDS = 3600.0
 
 
 class Sessions:
@@ -40,6 +43,15 @@ class Sessions:
         self._doors: dict[str, Door] = {}
         self._closing: dict[str, threading.Thread] = {}
         self._over = False
+        self._used = time.monotonic()
+
+    @property
+    def unused(self) -> bool:
+        """Whether there has been no session for long."""
+        with self._one:
+            if self._doors or self._closing:
+                self._used = time.monotonic()
+            return time.monotonic() - self._used > UNUSED_SECONDS
 
     def add(self, door: Door) -> None:
         """Take in a session that was opened. Raises GatewayError when it comes too late."""
@@ -227,7 +239,7 @@ def main() -> int:
         print(json.dumps({"control": str(sessions.folder / "control")}), flush=True)
         # Whoever started this waits for the end of its output.
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
-        while not over.wait(sessions.close_overdue()):
+        while not over.wait(sessions.close_overdue()) and not sessions.unused:
             pass
         sessions.end()
         control.close()

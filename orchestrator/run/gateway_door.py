@@ -78,12 +78,14 @@ class Door(ABC):
             if self._closed:
                 return
             self._closed = True
-            self.end()
-            if self._server is not None:
-                self._server.close()
-            if self._forward is not None:
-                self._forward.close()
-            self.socket.unlink(missing_ok=True)
+            try:
+                self.end()
+            finally:
+                if self._server is not None:
+                    self._server.close()
+                if self._forward is not None:
+                    self._forward.close()
+                self.socket.unlink(missing_ok=True)
 
     @abstractmethod
     def url(self, port: int) -> str:

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.run import gateway as gateway_process
 from orchestrator.run.gateway_client import NOTE, Opening, Unanswered, ask, asked, found
+from orchestrator.run.gateway_door import GatewayError
 from orchestrator.run.gateway_forward import Forward, ForwardError
+from orchestrator.run.gateway_repository import opened_repository
 from plugins.action import store_gateway
 from plugins.module_utils import restic
 from tests.depot import make_manifest
@@ -83,6 +86,23 @@ def test_it_ends_with_the_job_that_it_was_started_for(
         assert sorted(line for line in log.read_text().splitlines() if line.endswith(spec)) == [
             f"-O cancel {spec}", f"-O forward {spec}",
         ]  # fmt: skip
+
+
+def test_it_is_unused_when_there_has_been_no_session_for_long(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_process, "UNUSED_SECONDS", 0.0)
+    sessions = gateway_process.Sessions(tmp_path)
+    door = opened_repository(terms(repository.store), tmp_path)
+    sessions.add(door)
+    assert not sessions.unused
+    sessions.close(door)
+    until(lambda: sessions.unused)
+    sessions.end()
+    late = opened_repository(terms(repository.store), tmp_path)
+    with pytest.raises(GatewayError, match="the job is over already"):
+        sessions.add(late)
+    assert not late.socket.exists()
 
 
 def test_it_does_not_begin_for_a_job_that_is_over(tmp_path: Path) -> None:
