@@ -90,10 +90,13 @@ class Done:
 class Bucket:
     """One bucket with one pair of keys; without keys, as a stranger sees it."""
 
-    def __init__(self, store: Store, keys: Keys | None) -> None:
-        self.store, self.keys = store, keys
+    def __init__(self, store: Store, keys: Keys | None, *, shared: bool = False) -> None:
+        """Reach it; with `shared` by the client that this process has for these keys, which nobody closes."""
+        self.store, self.keys, self._shared = store, keys, shared
         access, secret = (keys.access, keys.secret) if keys else ("", "")
-        self.client: Any = s3.client(store.endpoint, store.region, access_key=access, secret_key=secret)
+        self.client: Any = (s3.shared if shared else s3.client)(
+            store.endpoint, store.region, access_key=access, secret_key=secret
+        )
 
     def ask(self, call: str, **parameters: Any) -> Said:
         """Ask the store for something in this bucket. Raises Refused when it cannot be reached."""
@@ -224,7 +227,8 @@ class Bucket:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self.client.close()
+        if not self._shared:
+            self.client.close()
 
     def _away(self, error: Exception) -> Refused:
         words = " ".join(str(error).split())[:300]

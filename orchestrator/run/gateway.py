@@ -1,10 +1,11 @@
-"""The gateway: for the time of one job, a host's restic reaches its repository through the controller.
+"""The gateway: for the time of one call of Ansible, its hosts reach their repositories and packages through the controller.
 
-    python -m orchestrator.run.gateway <terms-and-way.jsonl
+    python -m orchestrator.run.gateway <job.json
 
-The host holds no key of the store. What it may do is in gateway_session.py, how it speaks in gateway_http.py. This
-module starts and ends it: one line of JSON on standard output says how it is reached, and from then on it runs by
-itself, until the controller ends it, the process that it was started for is gone, or nothing happens for too long.
+One process serves all sessions of all hosts of that call, so that what speaks to a store is loaded once; what a session has
+for itself is in gateway_door.py. Whoever needs it first starts it (gateway_client.py): a line of JSON on standard input names
+the process that it is for, one on standard output says where Ansible asks it. From then on it runs by itself, until that
+process is gone. Sessions end when they are told to, when nothing happens for too long, and with it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
+import resource
 import select
 import shutil
 import signal
@@ -21,253 +22,236 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from orchestrator.contract import model as contract
 from orchestrator.errors import Refused
-from orchestrator.run.bucket import Keys, opened
-from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
-from orchestrator.run.gateway_http import USER, Gate, QuietHandler, SocketServer
-from orchestrator.run.gateway_session import Session, SessionError, Terms
-from orchestrator.run.gateway_store import Shelf, StoreError
-from orchestrator.run.host_code import points
-from orchestrator.run.manifests import write_manifest
-from orchestrator.run.restic_objects import Key
-from orchestrator.run.snapshot_check import lacking
+from orchestrator.run.gateway_door import Door, GatewayError
+from orchestrator.run.gateway_server import QuietHandler, SocketServer
 
-# A dump may take an hour and a half before restic says its first word.
-IDLE_SECONDS = 7200.0
-LONGEST_SECONDS = 86400.0
 LOOK_SECONDS = 5.0
+# Who needs it after that starts another one. It also ends one whose job was over before it could be watched.
+UNUSED_SECONDS = 3600.0
 
 
-class Stoppable(Protocol):
-    """What can be asked to end."""
+class Sessions:
+    """All sessions of one call of Ansible. `folder` is the controller's own: nobody else may look into it."""
 
-    def stop(self) -> None:
-        """Ask it to end."""
-
-
-class GatewayError(Exception):
-    """The gateway cannot begin; the message says why."""
-
-
-@dataclass
-class Gateway:
-    """A running gateway. `folder` is the controller's own: nobody else may look into it."""
-
-    session: Session
-    folder: Path
-    secret: str
-    idle: float = IDLE_SECONDS
-    longest: float = LONGEST_SECONDS
-    forward: Forward | None = None
-
-    def __post_init__(self) -> None:
-        self._over = threading.Event()
-        self._gate = Gate(self.session, self.secret)
-        self._control = type("ControlHandlerOfOne", (ControlHandler,), {"gateway": self})
-        self._servers: list[SocketServer] = []
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._one = threading.Lock()
+        self._doors: dict[str, Door] = {}
+        self._closing: dict[str, threading.Thread] = {}
+        self._over = False
+        self._used = time.monotonic()
 
     @property
-    def socket(self) -> Path:
-        """Where restic is answered."""
-        return self.folder / "restic"
+    def unused(self) -> bool:
+        """Whether there has been no session for long."""
+        with self._one:
+            if self._doors or self._closing:
+                self._used = time.monotonic()
+            return time.monotonic() - self._used > UNUSED_SECONDS
 
-    @property
-    def control(self) -> Path:
-        """Where the controller is answered, and nobody else: this one leads to no host."""
-        return self.folder / "control"
-
-    def start(self) -> None:
-        """Begin to answer. The repository is looked at meanwhile, and whoever asks for anything of it waits for that."""
-        self._servers = [SocketServer(self.socket, self._gate.handler()), SocketServer(self.control, self._control)]
-        threading.Thread(target=self._gate.begin, daemon=True).start()
-
-    def begun(self) -> None:
-        """Return when the repository has been looked at. Raises Refusal with the reason why nothing comes of this session."""
-        self._gate.wait()
-
-    def url(self, port: int) -> str:
-        """Return what restic is told, secret included: it goes by environment, never by argument."""
-        return f"rest:http://{USER}:{self.secret}@{HOST_ADDRESS}:{port}/"
-
-    def report(self) -> dict[str, Any]:
-        """Say what the session did so far."""
-        return {**self.session.report(), "requests": self._gate.requests}
-
-    def write_manifest(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Write the manifest of the restore point whose snapshot was confirmed. Raises SessionError, PointError."""
-        snapshot = (given["manifest"].get("restic") or {}).get("snapshot")
-        if not snapshot or snapshot != self.session.confirmed:
-            raise SessionError("the manifest names another snapshot than the one that was confirmed")
-        # The bucket is there, and the snapshot was looked at when it was confirmed.
-        wanted = {**given, "create_bucket": False, "password": ""}
-        manifest, changed = write_manifest(
-            wanted, self.session.shelf.client_of(given["access_key"], given["secret_key"])
-        )
-        return {"manifest": manifest, "changed": changed}
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        self._over.set()
-
-    def wait(self) -> None:
-        """Return when it is to end: it was asked to, nothing happened for too long, or the day is over."""
-        began = time.monotonic()
-        while not self._over.wait(min(LOOK_SECONDS, self.idle, self.longest)):
-            now = time.monotonic()
-            if now - self._gate.last > self.idle or now - began > self.longest:
+    def add(self, door: Door) -> None:
+        """Take in a session that was opened. Raises GatewayError when it comes too late."""
+        with self._one:
+            if not self._over:
+                self._doors[door.id] = door
                 return
+        door.close()
+        raise GatewayError("the job is over already")
+
+    def door(self, name: str) -> Door:
+        """Return a session. Raises GatewayError when there is none of this name any more."""
+        with self._one:
+            if name in self._doors:
+                return self._doors[name]
+        raise GatewayError("the session is over")
+
+    def close(self, door: Door) -> None:
+        """Begin to close a session. Others do not wait for that: its store may be away, or its host."""
+        with self._one:
+            self._doors.pop(door.id, None)
+            if door.id not in self._closing:
+                thread = threading.Thread(target=self._close, args=(door,))
+                self._closing[door.id] = thread
+                thread.start()
+
+    def close_overdue(self) -> float:
+        """Begin to close the sessions whose time is over. Returns after how many seconds to look again."""
+        with self._one:
+            doors = list(self._doors.values())
+        left = {door: door.seconds_left() for door in doors}
+        for door in doors:
+            if left[door] <= 0:
+                self.close(door)
+        return min([LOOK_SECONDS, *(seconds for seconds in left.values() if seconds > 0)])
 
     def end(self) -> None:
-        """Let go of everything. The session's locks go first: they are all that others could still see of it."""
-        with contextlib.suppress(StoreError):
-            self.session.end()
-        for server in self._servers:
-            server.close()
-        if self.forward is not None:
-            self.forward.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Close all sessions, and return when that is done."""
+        with self._one:
+            self._over = True
+            doors = list(self._doors.values())
+        for door in doors:
+            self.close(door)
+        with self._one:
+            closing = list(self._closing.values())
+        for thread in closing:
+            thread.join()
+
+    def _close(self, door: Door) -> None:
+        try:
+            door.close()
+        finally:
+            with self._one:
+                del self._closing[door.id]
 
 
 class ControlHandler(QuietHandler):
-    """What the controller asks a gateway."""
+    """One connection of Ansible. What is asked is said by its path: `/<what>`, or `/<session>/<what>`."""
 
-    gateway: Gateway
+    sessions: Sessions
+    # While a session is opened the host is asked as well, however long that takes.
+    timeout = None
+
+    def setup(self) -> None:
+        """Begin."""
+        super().setup()
+        # Sessions that were opened by this connection and are not led to a host yet.
+        self._unled: set[Door] = set()
+        self._asks: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "repository": self._repository,
+            "packages": self._packages,
+            "read": self._read,
+            "write": self._write,
+        }
+
+    def finish(self) -> None:
+        """End. A session that nobody leads to a host any more is over: Ansible's process has failed, or was killed."""
+        for door in self._unled:
+            self.sessions.close(door)
+        super().finish()
 
     def do_GET(self) -> None:
-        """Report."""
-        self._say(200, self.gateway.report())
+        """Report what a session did."""
+        self._answer(lambda: self.sessions.door(self.path[1:]).report())
 
     def do_POST(self) -> None:
-        """Confirm a snapshot, write its manifest, or end."""
-        length = int(self.headers.get("Content-Length", 0))
-        given = json.loads(self.rfile.read(length) or b"{}")
+        """Open a session, do something in one, or read or write a manifest without one."""
+        given = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        name, _, what = self.path[1:].partition("/")
+        if what:
+            self._in_session(name, what, given)
+        elif name in self._asks:
+            self._answer(lambda: self._asks[name](given))
+        else:
+            self._say(404, {"error": "there is no such thing to ask"})
+
+    def _in_session(self, name: str, what: str, given: dict[str, Any]) -> None:
         try:
-            if self.path == "/confirm":
-                answer = self.gateway.session.confirm(str(given.get("snapshot")))
-                self._say(200, {**answer, "report": self.gateway.report()})
-            elif self.path == "/manifest":
-                self._say(200, self.gateway.write_manifest(given))
-            elif self.path == "/end":
-                # Before the answer: who was told that it is over finds no lock any more.
-                self.gateway.session.end()
-                self._say(200, self.gateway.report())
-                self.gateway.stop()
-            else:
-                self._say(404, {"error": "there is no such thing to ask"})
-        except (SessionError, StoreError, points.PointError) as error:
-            self._say(409, {"error": str(error), "report": self.gateway.report()})
+            door = self.sessions.door(name)
+        except GatewayError as error:
+            self._say(409, {"error": str(error)})
+            return
+        done = self._answer(lambda: door.asked(what, given), door)
+        if what == "way":
+            self._unled.discard(door)
+        if (what == "way" and not done) or (what == "end" and done):
+            self.sessions.close(door)
+
+    def _answer(self, ask: Callable[[], dict[str, Any]], door: Door | None = None) -> bool:
+        """Do what is asked and say what came of it; returns whether it was done."""
+        try:
+            told = ask()
+        except Refused as error:
+            self._say(409, {"error": error.message, "next_step": error.next_step})
+        except GatewayError as error:
+            self._say(409, {"error": str(error), "report": door.report() if door else {}})
+        except ImportError as error:
+            self._say(409, {"error": f"upkeep's own package cannot be started by Ansible's Python ({error})"})
+        else:
+            self._say(200, told)
+            return True
+        return False
 
     def _say(self, status: int, value: Mapping[str, Any]) -> None:
         self.answer(status, json.dumps(value).encode(), "application/json")
 
+    def _opened(self, door: Door) -> dict[str, Any]:
+        self.sessions.add(door)
+        self._unled.add(door)
+        return {"session": door.id, "socket": str(door.socket)}
 
-def made(given: Mapping[str, Any]) -> Gateway:
-    """Build a gateway from what was handed in; the store is not asked anything. Raises GatewayError or StoreError."""
-    try:
-        store, secret_of_store = dict(given["store"]), (given["access_key"], given["secret_key"])
-        terms = Terms(
-            mode=given["mode"],
-            point=given.get("point", ""),
-            show=tuple(given.get("show", ())),
-            budget=int(given.get("budget", Terms.budget)),
-            make_bucket=bool(given.get("create_bucket")),
-        )
-        shelf = Shelf(**store, access_key=secret_of_store[0], secret_key=secret_of_store[1])
-        password = str(given["password"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise GatewayError(f"the gateway was not told what it needs: {error}") from None
-    if terms.mode not in ("read", "write") or (terms.mode == "write" and not terms.point):
-        raise GatewayError("a session is for reading, or for writing one restore point")
-    return Gateway(
-        Session(shelf, terms, password, lambda: datetime.now(UTC), lacking_in(store, secret_of_store)),
-        # A short path: that of a socket may have 107 characters.
-        Path(tempfile.mkdtemp(prefix="upkeep-gateway-")),
-        secrets.token_urlsafe(32),
-        idle=float(given.get("idle", IDLE_SECONDS)),
-        longest=float(given.get("longest", LONGEST_SECONDS)),
-    )
+    # What speaks to a store takes a third of a second to load, and Ansible is not to wait for that before it asks its host.
 
+    def _repository(self, given: dict[str, Any]) -> dict[str, Any]:
+        from orchestrator.run.gateway_repository import opened_repository  # noqa: PLC0415
 
-def lacking_in(store: Mapping[str, Any], keys: tuple[str, str]) -> Callable[[Key, str], str]:
-    """Return who says what of a snapshot the store lacks."""
+        door = opened_repository(given, self.sessions.folder)
+        return {**self._opened(door), "password": door.session.keys.password}
 
-    def asked(key: Key, tree: str) -> str:
-        place = contract.Store(store["endpoint"], store["bucket"], store["region"])
-        try:
-            with opened(place, Keys(*keys)) as bucket:
-                return lacking(bucket, str(store["prefix"]), key, tree)
-        except Refused as error:
-            raise SessionError(error.message) from None
+    def _packages(self, given: dict[str, Any]) -> dict[str, Any]:
+        from orchestrator.run.package_gateway import opened_packages, source_of  # noqa: PLC0415
 
-    return asked
+        source = source_of(given)
+        told: dict[str, Any] = {"artefacts": source.told(), "session": "", "failure": ""}
+        if source.artefacts or given["wordpress_org"]:
+            try:
+                told.update(self._opened(opened_packages(given, source, self.sessions.folder)))
+            except GatewayError as error:
+                # What the store has is known all the same.
+                told["failure"] = str(error)
+        return told
+
+    def _read(self, given: dict[str, Any]) -> dict[str, Any]:
+        from orchestrator.run.gateway_repository import read  # noqa: PLC0415
+
+        return read(given)
+
+    def _write(self, given: dict[str, Any]) -> dict[str, Any]:
+        from orchestrator.run.gateway_repository import written  # noqa: PLC0415
+
+        return written(given)
 
 
 def main() -> int:
-    """Begin, say how it is reached, and stay until the end."""
-    given = json.loads(sys.stdin.readline())
-    gateway = None
+    """Begin, say where it is asked, and stay until the process that it serves is gone."""
     try:
-        process = watched(given)
-        gateway = made(given)
-        gateway.start()
-        port = 0
-        if way := read_way():
-            gateway.forward = Forward(way["ssh"], way["host"], gateway.socket)
-            port = gateway.forward.open()
-    except (GatewayError, StoreError, ForwardError) as error:
-        if gateway is not None:
-            gateway.end()
-        print(json.dumps({"error": str(error)}), flush=True)
+        # A handle, because numbers are given out again.
+        job = os.pidfd_open(json.loads(sys.stdin.readline())["watch"])
+    except ProcessLookupError:
+        print(json.dumps({"error": "the job is over already"}), flush=True)
         return 1
-    told = {"url": gateway.url(port), "secret": gateway.secret, "port": port, "pid": os.getpid()}
-    told.update(socket=str(gateway.socket), control=str(gateway.control), password=gateway.session.keys.password)
-    begin_watch(gateway, process)
-    print(json.dumps(told), flush=True)
-    # Whoever started this waits for the end of its output.
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    threading.Thread(target=_set_after, args=(job, over), daemon=True).start()
+    # Each session may have as many connections as it likes (gateway_server.py) without taking one from another.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # A short path: that of a socket may have 107 characters.
+    sessions = Sessions(Path(tempfile.mkdtemp(prefix="upkeep-gateway-")))
     try:
-        gateway.wait()
+        handler = type("ControlHandlerOfOne", (ControlHandler,), {"sessions": sessions})
+        # Leads to no host, ever.
+        control = SocketServer(sessions.folder / "control", handler)
+        print(json.dumps({"control": str(sessions.folder / "control")}), flush=True)
+        # Whoever started this waits for the end of its output.
+        os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+        while not over.wait(sessions.close_overdue()) and not sessions.unused:
+            pass
+        sessions.end()
+        control.close()
     finally:
-        gateway.end()
+        shutil.rmtree(sessions.folder, ignore_errors=True)
     return 0
 
 
-def read_way() -> dict[str, Any]:
-    """Return how the host is reached, {ssh, host}, or {} where no way is wanted. Raises GatewayError when nobody says it.
-
-    It is the second line of the input: it comes when the host has answered, and nothing that is done before waits for that.
-    """
-    line = sys.stdin.readline()
-    if not line:
-        raise GatewayError("the job is over already")
-    return dict(json.loads(line))
-
-
-def watched(given: Mapping[str, Any]) -> int | None:
-    """Return a handle for the process whose end is our end, too. A handle, because numbers are given out again."""
-    try:
-        return os.pidfd_open(given["watch"]) if given.get("watch") else None
-    except ProcessLookupError:
-        raise GatewayError("the job is over already") from None
-
-
-def begin_watch(gateway: Stoppable, process: int | None) -> None:
-    """Let the gateway end when it is told to by a signal, and when the process that it serves is gone."""
-    signal.signal(signal.SIGTERM, lambda *_: gateway.stop())
-    if process is not None:
-        threading.Thread(target=stop_with, args=(process, gateway), daemon=True).start()
-
-
-def stop_with(process: int, gateway: Stoppable) -> None:
-    """Ask a gateway to end when a process is gone."""
+def _set_after(process: int, over: threading.Event) -> None:
+    """Set an event when a process is gone."""
     select.select([process], [], [])
-    gateway.stop()
+    over.set()
 
 
 if __name__ == "__main__":

@@ -12,16 +12,15 @@ import hmac
 import json
 import re
 import socket
-import socketserver
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
-from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from orchestrator.run.gateway_server import BINARY, CHUNK, IDLE_SECONDS, STRANGER_SECONDS, USER, QuietHandler
 from orchestrator.run.gateway_session import Received, Refusal, Session, SessionError
 from orchestrator.run.gateway_store import Reading, StoreError
 
@@ -33,73 +32,15 @@ RANGE = re.compile(r"bytes=([0-9]{1,15})-([0-9]{1,15})?")
 LENGTH = re.compile(r"[0-9]{1,15}")
 V1 = "application/vnd.x.restic.rest.v1"
 V2 = "application/vnd.x.restic.rest.v2"
-BINARY = "application/octet-stream"
 
-USER = "upkeep"
-CHUNK = 256 * 1024
 IN_MEMORY = 32 * 1024 * 1024
-# restic sends five objects at once. The rest is for what others on the host may open: the port is theirs as well.
-CONNECTIONS = 128
 BODIES = 12
-STRANGER_SECONDS = 15.0
-# Go keeps a connection for 90 seconds; ours must be the later one to let go.
-IDLE_SECONDS = 120.0
 STALLED_SECONDS = 30.0
 # A store that is away has been tried to the end by then.
 BEGIN_SECONDS = 90.0
 # A body that comes slower than this is there to hold a place, not to be stored.
 GRACE_SECONDS = 60.0
 SLOWEST = 8 * 1024
-
-
-class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """A server on a unix socket that nobody else may open."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, path: Path, handler: type[BaseHTTPRequestHandler]) -> None:
-        self._places = threading.BoundedSemaphore(CONNECTIONS)
-        self._over = False
-        super().__init__(str(path), handler)
-        path.chmod(0o600)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Take no more connections."""
-        self._over = True
-        # Wakes the thread up. serve_forever() would look several times a second for as long as a dump takes.
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
-            knock.connect(str(self.server_address))
-        self._thread.join()
-        self.server_close()
-
-    def _serve(self) -> None:
-        while not self._over:
-            self.handle_request()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Give each connection a thread, and no thread to the one that is too many."""
-        if not self._places.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._places.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks off is no news, and a traceback could tell what nobody should read."""
 
 
 class Gate:
@@ -139,36 +80,6 @@ class Gate:
     def handler(self) -> type[BaseHTTPRequestHandler]:
         """Return the class whose instances serve this session's connections."""
         return type("SessionHandler", (RepositoryHandler,), {"gate": self})
-
-
-class QuietHandler(BaseHTTPRequestHandler):
-    """Answers with a length, logs nothing and says nothing of itself."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = IDLE_SECONDS
-    rbufsize = CHUNK
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: what is worth knowing is in the session's report."""
-
-    def version_string(self) -> str:
-        """Do not tell which Python this is."""
-        return "upkeep"
-
-    def address_string(self) -> str:
-        """A unix socket has no address."""
-        return ""
-
-    def answer(self, status: int, body: bytes = b"", kind: str = "text/plain") -> None:
-        """Send a whole answer."""
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
 
 class RepositoryHandler(QuietHandler):

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from orchestrator.run import restic_objects as objects
+from orchestrator.run.gateway_door import GatewayError
 from orchestrator.run.gateway_keys import LARGEST, SessionKeys
 from orchestrator.run.gateway_locks import Locks
 from orchestrator.run.gateway_store import Item, Reading, Shelf, StoreError, sliced
@@ -40,7 +41,7 @@ class Refusal(Exception):
         self.reason = reason
 
 
-class SessionError(Exception):
+class SessionError(GatewayError):
     """The controller cannot have what it asked for; the message says why."""
 
 

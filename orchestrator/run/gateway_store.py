@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from io import BytesIO
 from typing import IO, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.run import s3
+from orchestrator.run.gateway_door import GatewayError
 
 POINT = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*")
@@ -30,7 +30,7 @@ LARGEST_MANIFEST = 64 * 1024 * 1024
 Result = TypeVar("Result")
 
 
-class StoreError(Exception):
+class StoreError(GatewayError):
     """The store did not do what it was asked, or is away; the message is what it said."""
 
 
@@ -85,19 +85,10 @@ class Shelf:
         self._keys = (access_key, secret_key)
         self._place = (endpoint, region)
 
-    @cached_property
+    @property
     def _client(self) -> Any:
-        # Slow to make: whoever starts a gateway is told how it is reached before that.
-        endpoint, region = self._place
-        access_key, secret_key = self._keys
-        # restic itself tries again; what is tried here as well would only hide for how long the store is away.
-        return s3.client(
-            endpoint, region, access_key=access_key, secret_key=secret_key, read_seconds=60, connections=16
-        )
-
-    def client_of(self, access_key: str, secret_key: str) -> Any:
-        """Return the client of the store if it has these keys, else None."""
-        return self._client if (access_key, secret_key) == self._keys else None
+        # Slow to make, so not before it is used: whoever opens a session is told how it is reached before that.
+        return s3.shared(*self._place, access_key=self._keys[0], secret_key=self._keys[1])
 
     def key(self, kind: str, name: str) -> str:
         """Return where restic itself would put an object: the repository stays one that restic reads without us."""

@@ -5,14 +5,9 @@ It lies beside the playbooks: in a checkout beside this package, in an installed
 
 from __future__ import annotations
 
-import sys
+from orchestrator.run.host_points import points
 
-from orchestrator.run.places import content_root
-
-_CONTENT = str(content_root())
-if _CONTENT not in sys.path:
-    sys.path.insert(0, _CONTENT)
-
-from plugins.module_utils import language_packs, packages, points, wordpress  # noqa: E402
+# Found there after the line above.
+from plugins.module_utils import language_packs, packages, wordpress
 
 __all__ = ["language_packs", "packages", "points", "wordpress"]

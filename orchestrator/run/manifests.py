@@ -1,6 +1,6 @@
 """Write and read the manifests of restore points: a restore point exists when its manifest exists.
 
-Where the snapshot came through a gateway its process does it, which has a client of the store already; else Ansible's own.
+The gateway does it (gateway.py), which has a client of the store already: none is made in Ansible's own processes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.contract.model import Store as ContractStore
 from orchestrator.errors import Refused
-from orchestrator.run import bucket as store_bucket
 from orchestrator.run import s3
-from orchestrator.run.host_code import points
+from orchestrator.run.bucket import Bucket, Keys
+from orchestrator.run.host_points import points
 from orchestrator.run.read_back import KeysDamaged, opened_repository
 from orchestrator.run.snapshot_check import lacking
 
@@ -28,12 +28,9 @@ ABSENT = ("NoSuchKey", "NoSuchBucket", "404")
 class Manifests:
     """The manifests of one site, in the bucket of its client."""
 
-    def __init__(self, store: points.Store, access_key: str, secret_key: str, client: Any = None) -> None:
-        """`client` is one of boto3 that has these keys, where there is one already."""
+    def __init__(self, store: points.Store, access_key: str, secret_key: str) -> None:
         self.store = store
-        self._client = client or s3.client(
-            store.endpoint, store.region, access_key=access_key, secret_key=secret_key, read_seconds=60, attempts=3
-        )
+        self._client = s3.shared(store.endpoint, store.region, access_key=access_key, secret_key=secret_key)
 
     def make_bucket(self) -> None:
         """Make the bucket where there is none. Raises PointError where the contract promises a lock."""
@@ -100,13 +97,13 @@ def read_manifest(given: dict[str, Any]) -> dict[str, Any]:
         return dict(manifest)
 
 
-def write_manifest(given: dict[str, Any], client: Any = None) -> tuple[dict[str, Any], bool]:
+def write_manifest(given: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """Write a manifest. Returns it with the name of the one before, and whether it was written now. Raises PointError.
 
     With `password` only when the store has all that its snapshot needs: where there is a gateway, that has looked.
     """
     with _told(given["client"]):
-        manifests, point, manifest = _opened(given, client), given["point"], dict(given["manifest"])
+        manifests, point, manifest = _opened(given), given["point"], dict(given["manifest"])
         _refuse(manifest, given, point)
         if given["create_bucket"]:
             manifests.make_bucket()
@@ -140,19 +137,19 @@ def _told(client: str) -> Iterator[None]:
         raise points.PointError(said) from error
 
 
-def _opened(given: dict[str, Any], client: Any = None) -> Manifests:
-    return Manifests(points.Store.from_parameters(given["store"]), given["access_key"], given["secret_key"], client)
+def _opened(given: dict[str, Any]) -> Manifests:
+    return Manifests(points.Store.from_parameters(given["store"]), given["access_key"], given["secret_key"])
 
 
 def _refuse_incomplete(store: points.Store, given: dict[str, Any], snapshot: str) -> None:
-    keys = store_bucket.Keys(given["access_key"], given["secret_key"])
+    keys = Keys(given["access_key"], given["secret_key"])
     try:
-        with store_bucket.opened(ContractStore(store.endpoint, store.bucket, store.region), keys) as reached:
-            repository = opened_repository(reached, store.prefix, given["password"])
-            body = reached.must_get(f"{store.prefix}/restic/snapshots/{snapshot}") or b""
-            if repository is None or hashlib.sha256(body).hexdigest() != snapshot:
-                raise points.PointError(f"its snapshot {snapshot[:8]} is not in the store")
-            lost = lacking(reached, store.prefix, repository.key, str(repository.key.value(body).get("tree")))
+        reached = Bucket(ContractStore(store.endpoint, store.bucket, store.region), keys, shared=True)
+        repository = opened_repository(reached, store.prefix, given["password"])
+        body = reached.must_get(f"{store.prefix}/restic/snapshots/{snapshot}") or b""
+        if repository is None or hashlib.sha256(body).hexdigest() != snapshot:
+            raise points.PointError(f"its snapshot {snapshot[:8]} is not in the store")
+        lost = lacking(reached, store.prefix, repository.key, str(repository.key.value(body).get("tree")))
     except (Refused, KeysDamaged) as error:
         raise points.PointError(str(error)) from error
     if lost:

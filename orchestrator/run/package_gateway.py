@@ -1,9 +1,7 @@
-"""The gateway for packages: for the time of one run, a host gets the packages that it has chosen through the controller.
-
-    python -m orchestrator.run.package_gateway <terms-and-way.jsonl
+"""A session for packages: for the time of one run, a host gets the packages that it has chosen through the controller.
 
 It gives and takes nothing: packages of the client's own store, by their SHA-256, and releases of WordPress.org, by the path
-that they have there. And it answers which releases there are, from what WordPress.org has said to this controller. Begun and ended like the gateway to the store (gateway.py), with a secret that is worth nothing afterwards.
+that they have there. And it answers which releases there are, from what WordPress.org has said to this controller.
 """
 
 from __future__ import annotations
@@ -11,31 +9,27 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import os
 import re
-import secrets
-import shutil
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from orchestrator.contract.model import Store
 from orchestrator.errors import Refused
-from orchestrator.run.artefacts import package_key
+from orchestrator.run.artefacts import Artefact, package_key, read_index
 from orchestrator.run.bucket import Bucket, Keys
-from orchestrator.run.gateway import GatewayError, begin_watch, read_way, watched
-from orchestrator.run.gateway_forward import HOST_ADDRESS, Forward, ForwardError
-from orchestrator.run.gateway_http import BINARY, CHUNK, STRANGER_SECONDS, USER, QuietHandler, SocketServer
+from orchestrator.run.gateway_door import Door, GatewayError
+from orchestrator.run.gateway_forward import HOST_ADDRESS
+from orchestrator.run.gateway_server import BINARY, CHUNK, STRANGER_SECONDS, USER, QuietHandler
 from orchestrator.run.host_code import packages
 from orchestrator.run.package_cache import Kept, PackageCache
 from orchestrator.run.package_store import STORE, PackageStore
 from orchestrator.run.publisher import NotReached
 from orchestrator.run.release_catalogue import NotUnderstood, ReleaseCatalogue, read_question
 
+TOLD = ("kind", "slug", "file", "version", "sha256")
 ARTEFACT = re.compile(r"/artefact/([0-9a-f]{64})")
 WORDPRESS_ORG = "/wordpress.org/"
 CATALOGUE = re.compile(r"/catalogue/(core|plugins|themes|translations)")
@@ -45,74 +39,68 @@ LARGEST_QUESTION = 1024 * 1024
 MOST_QUESTIONS = 12
 # A rehearsal asks for its packages at the beginning; what comes after it needs none.
 IDLE_SECONDS = 1800.0
-LOOK_SECONDS = 5.0
 # More than any site has on offer at once.
 MOST_REQUESTS = 500
 
 
-class PackageGateway:
-    """A running gateway. `artefacts` are the SHA-256 that this client's index names: no other object is ever read."""
+@dataclass(frozen=True)
+class Source:
+    """A client's own packages. Without a key of its store there are none."""
+
+    client: str
+    bucket: Bucket | None = None
+    artefacts: tuple[Artefact, ...] = ()
+
+    def told(self) -> list[dict[str, str]]:
+        """Return what a host has to know of each to choose it."""
+        return [{name: getattr(each, name) for name in TOLD} for each in self.artefacts]
+
+
+class PackageDoor(Door):
+    """A session, and the way to it. `artefacts` are what this client's index names: no other object is ever read."""
 
     def __init__(
         self,
-        bucket: Bucket,
-        client: str,
-        artefacts: frozenset[str],
-        cache: PackageCache | None,
+        folder: Path,
+        source: Source,
+        cache: PackageCache | None = None,
         catalogue: ReleaseCatalogue | None = None,
         store: PackageStore | None = None,
     ) -> None:
-        self.bucket, self.client, self.artefacts = bucket, client, artefacts
-        self.cache, self.catalogue, self.store = cache, catalogue, store
-        # A short path: that of a socket may have 107 characters.
-        self.folder = Path(tempfile.mkdtemp(prefix="upkeep-packages-"))
-        self.secret = secrets.token_urlsafe(32)
+        super().__init__(folder, IDLE_SECONDS)
+        self.source, self.cache, self.catalogue, self.store = source, cache, catalogue, store
+        self.artefacts = frozenset(each.sha256 for each in source.artefacts)
         self.last, self.requests, self.questions = time.monotonic(), 0, 0
-        self.forward: Forward | None = None
         self._credentials = "Basic " + base64.b64encode(f"{USER}:{self.secret}".encode()).decode()
-        self._over = threading.Event()
-        self._server = SocketServer(self.socket, type("HandlerOfOne", (PackageHandler,), {"gateway": self}))
-
-    @property
-    def socket(self) -> Path:
-        """Where the host is answered."""
-        return self.folder / "packages"
+        self._over = False
+        self.answer_with(type("HandlerOfOne", (PackageHandler,), {"door": self}))
 
     def url(self, port: int) -> str:
-        """Return what the host is told, secret included."""
+        """Return what the host is told."""
         return f"http://{USER}:{self.secret}@{HOST_ADDRESS}:{port}/"
 
     def admits(self, credentials: str) -> bool:
         """Tell whether somebody was given the secret, and has not asked for more than a run could need."""
-        if not hmac.compare_digest(credentials.encode(), self._credentials.encode()):
+        if self._over or not hmac.compare_digest(credentials.encode(), self._credentials.encode()):
             return False
         self.requests += 1
         return self.requests <= MOST_REQUESTS
 
-    def stop(self) -> None:
-        """Ask it to end."""
-        self._over.set()
-
-    def wait(self) -> None:
-        """Return when it is to end."""
-        while not self._over.wait(LOOK_SECONDS) and time.monotonic() - self.last < IDLE_SECONDS:
-            pass
+    def last_used(self) -> float:
+        """Say when the host last came."""
+        return self.last
 
     def end(self) -> None:
-        """Let go of everything."""
-        self._server.close()
-        if self.forward is not None:
-            self.forward.close()
+        """Give nothing any more; what is on its way to the store arrives."""
+        self._over = True
         if self.store is not None:
             self.store.close()
-        self.bucket.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class PackageHandler(QuietHandler):
     """One connection of a host, or of somebody on it."""
 
-    gateway: PackageGateway
+    door: PackageDoor
     timeout = STRANGER_SECONDS
 
     def do_GET(self) -> None:
@@ -126,11 +114,11 @@ class PackageHandler(QuietHandler):
     def _guarded(self, serve: Callable[[], None]) -> None:
         # One question for each connection: others on the host can open some as well.
         self.close_connection = True
-        gateway = self.gateway
-        if not gateway.admits(self.headers.get("Authorization", "")):
+        door = self.door
+        if not door.admits(self.headers.get("Authorization", "")):
             self.answer(401, b"this is not for you")
             return
-        gateway.last = time.monotonic()
+        door.last = time.monotonic()
         try:
             serve()
         except (NotReached, Refused) as error:
@@ -139,24 +127,24 @@ class PackageHandler(QuietHandler):
             self.answer(409, str(error).encode()[:500])
 
     def _get(self) -> None:
-        gateway = self.gateway
+        door = self.door
         # A host may read slowly; a stranger may not stay.
         self.connection.settimeout(IDLE_SECONDS)
         if found := ARTEFACT.fullmatch(self.path):
             self._artefact(found[1])
-        elif self.path.startswith(WORDPRESS_ORG) and gateway.cache is not None:
-            self._release(gateway.cache, self.path.removeprefix(WORDPRESS_ORG))
+        elif self.path.startswith(WORDPRESS_ORG) and door.cache is not None:
+            self._release(door.cache, self.path.removeprefix(WORDPRESS_ORG))
         else:
             self.answer(404, b"there is no such package here")
 
     def _post(self) -> None:
-        gateway, found = self.gateway, CATALOGUE.fullmatch(self.path)
+        door, found = self.door, CATALOGUE.fullmatch(self.path)
         length = self.headers.get("Content-Length", "")
-        if found is None or gateway.catalogue is None:
+        if found is None or door.catalogue is None:
             self.answer(404, b"that is not known here")
             return
-        gateway.questions += 1
-        if gateway.questions > MOST_QUESTIONS:
+        door.questions += 1
+        if door.questions > MOST_QUESTIONS:
             raise NotUnderstood("so much is not asked in one run")
         whole = LENGTH.fullmatch(length) is not None and not self.headers.get("Transfer-Encoding")
         if not whole or int(length) > LARGEST_QUESTION:
@@ -167,17 +155,18 @@ class PackageHandler(QuietHandler):
             raise NotUnderstood("the question does not come") from None
         self.connection.settimeout(IDLE_SECONDS)
         try:
-            told = gateway.catalogue.answer(read_question(found[1], body))
+            told = door.catalogue.answer(read_question(found[1], body))
         except OSError as error:
             # No room here, say.
             raise NotReached(str(error)) from None
         self.answer(200, json.dumps(told).encode(), "application/json")
 
     def _artefact(self, sha256: str) -> None:
-        if sha256 not in self.gateway.artefacts:
+        door, source = self.door, self.door.source
+        if sha256 not in door.artefacts or source.bucket is None:
             self.answer(404, b"the client's store does not name this package")
             return
-        said = self.gateway.bucket.ask("get_object", Key=package_key(self.gateway.client, sha256))
+        said = source.bucket.ask("get_object", Key=package_key(source.client, sha256))
         if not said.ok:
             self.answer(404, f"the client's store names this package and does not give it: {said.words}".encode())
             return
@@ -185,7 +174,7 @@ class PackageHandler(QuietHandler):
             self._send(body, int(said.value["ContentLength"]), {"sha256": sha256})
 
     def _release(self, cache: PackageCache, path: str) -> None:
-        store = self.gateway.store
+        store = self.door.store
         try:
             kept = _from(cache, store, path)
             body = cache.file(kept).open("rb")
@@ -209,7 +198,7 @@ class PackageHandler(QuietHandler):
         # Whatever breaks off from here on breaks the connection, and the host sees that too little came.
         while piece := body.read(CHUNK):
             self.wfile.write(piece)
-        self.gateway.last = time.monotonic()
+        self.door.last = time.monotonic()
 
 
 def _from(cache: PackageCache, store: PackageStore | None, path: str) -> Kept:
@@ -227,50 +216,26 @@ def _from(cache: PackageCache, store: PackageStore | None, path: str) -> Kept:
         return old
 
 
-def made(given: Mapping[str, Any]) -> PackageGateway:
-    """Build a gateway from what was handed in. Raises GatewayError."""
+def source_of(given: Mapping[str, Any]) -> Source:
+    """Read what the client's store has; nothing without a key. Raises Refused when the store does not say."""
+    client, store = str(given["client"]), given["store"]
+    keys = Keys(given["access_key"], given["secret_key"])
+    if not keys.access or not keys.secret:
+        return Source(client)
+    bucket = Bucket(Store(store["endpoint"], store["bucket"], store["region"]), keys, shared=True)
+    return Source(client, bucket, read_index(bucket, client))
+
+
+def opened_packages(given: Mapping[str, Any], source: Source, folder: Path) -> PackageDoor:
+    """Begin a session. Raises GatewayError."""
     try:
-        store, source = dict(given["store"]), dict(given["wordpress_org"])
-        cache = catalogue = kept = None
-        if source:
-            cache = PackageCache(Path(given["cache"]), source["downloads"], source["api"])
-            cache.sweep()
-            catalogue = ReleaseCatalogue(Path(given["cache"]), source["api"], float(given["catalogue_minutes"]))
-        place = Store(store["endpoint"], store["bucket"], store["region"])
-        client, keys = str(given["client"]), Keys(given["access_key"], given["secret_key"])
-        bucket = Bucket(place, keys)
-        if cache is not None and keys.access and keys.secret:
-            kept = PackageStore(bucket, client, Path(given["cache"]))
-        return PackageGateway(bucket, client, frozenset(given["artefacts"]), cache, catalogue, kept)
+        place, kept = dict(given["wordpress_org"]), Path(given["cache"])
+        if not place:
+            return PackageDoor(folder, source)
+        cache = PackageCache(kept, place["downloads"], place["api"])
+        cache.sweep()
+        catalogue = ReleaseCatalogue(kept, place["api"], float(given["catalogue_minutes"]))
+        store = PackageStore(source.bucket, source.client, kept) if source.bucket is not None else None
+        return PackageDoor(folder, source, cache, catalogue, store)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise GatewayError(f"the gateway for packages cannot begin: {error}") from None
-
-
-def main() -> int:
-    """Begin, say how it is reached, and stay until the end."""
-    given = json.loads(sys.stdin.readline())
-    gateway = None
-    try:
-        process = watched(given)
-        gateway = made(given)
-        way = read_way()
-        gateway.forward = Forward(way["ssh"], way["host"], gateway.socket)
-        port = gateway.forward.open()
-    except (GatewayError, ForwardError) as error:
-        if gateway is not None:
-            gateway.end()
-        print(json.dumps({"error": str(error)}), flush=True)
-        return 1
-    begin_watch(gateway, process)
-    print(json.dumps({"url": gateway.url(port)}), flush=True)
-    # Whoever started this waits for the end of its output.
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
-    try:
-        gateway.wait()
-    finally:
-        gateway.end()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
+
+# boto3 makes one client at a time: its session is not for several threads.
+_MAKING = threading.Lock()
 
 
 def client(
@@ -40,6 +44,20 @@ def client(
             max_pool_connections=connections,
         ),
         **keys,
+    )
+
+
+def shared(endpoint: str, region: str, *, access_key: str = "", secret_key: str = "") -> Any:
+    """Return the one client that this process has for these keys. Threads may use it at once; nobody closes it."""
+    with _MAKING:
+        return _shared(endpoint, region, access_key, secret_key)
+
+
+@cache
+def _shared(endpoint: str, region: str, access_key: str, secret_key: str) -> Any:
+    # restic itself tries again; what is tried here as well would only hide for how long the store is away.
+    return client(
+        endpoint, region, access_key=access_key, secret_key=secret_key, read_seconds=60, attempts=2, connections=32
     )
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -13,12 +12,10 @@ from typing import Any
 CONTENT = str(Path(__file__).resolve().parents[2])
 if CONTENT not in sys.path:
     sys.path.insert(0, CONTENT)
-from orchestrator.contract.model import Store
 from orchestrator.errors import Refused
-from orchestrator.run.artefacts import Artefact, read_index
-from orchestrator.run.bucket import Keys, opened
+from orchestrator.run.gateway_client import STORE_SECONDS, Opening, Unanswered
 from plugins.action.store_gateway import ActionModule as StoreGateway
-from plugins.action.store_gateway import Launch, Unanswered
+from plugins.action.store_gateway import gateway
 from plugins.module_utils.points import STORE_OPTIONS
 
 OPTIONS = {
@@ -31,8 +28,6 @@ OPTIONS = {
 }
 SOURCE = {"downloads", "api"}
 ADDRESS = re.compile(r"https?://[^/@\s]+(?:/\S*)?")
-# What a host has to know of a package to choose it.
-TOLD = ("kind", "slug", "file", "version", "sha256")
 
 
 class ActionModule(StoreGateway):
@@ -41,36 +36,42 @@ class ActionModule(StoreGateway):
     _VALID_ARGS = frozenset(OPTIONS)
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
-        """Read the index, and start a gateway when there is something that it could give."""
+        """Have the index read, and a session opened when there is something that it could give."""
         # Past the gateway to the store: of that one only the way to the host is wanted.
         result: dict[str, Any] = dict(super(StoreGateway, self).run(tmp, task_vars) or {})
         _, given = self.validate_argument_spec(argument_spec=OPTIONS)
         told: dict[str, Any] = {**result, "changed": False, "artefacts": [], "url": ""}
         if self._task.check_mode:
             return told
-        client, source = given["store"]["prefix"].partition("/")[0], given["wordpress_org"]
+        source, has_key = given["wordpress_org"], bool(given["access_key"] and given["secret_key"])
         try:
             refuse_source(source)
-            found = index_of(client, given)
+            if source or has_key:
+                told.update(self._opened(given, has_key))
         except Refused as error:
             message = f"No way to the packages: {error.message}. Production was not touched. Type: {error.next_step}"
             return {**result, "failed": True, "msg": message, "outcome": "refused", "evidence": {}}
-        told["artefacts"] = [{name: getattr(each, name) for name in TOLD} for each in found]
-        if found or source:
-            told.update(self._opened(client, given, found))
         # The address holds the secret. Ansible keeps such a result from the screen, the log and every callback.
         return {**told, "_ansible_no_log": bool(told["url"])}
 
-    def _opened(self, client: str, given: dict[str, Any], found: tuple[Artefact, ...]) -> dict[str, Any]:
-        handed = ("store", "access_key", "secret_key", "wordpress_org", "cache", "catalogue_minutes")
-        wanted = {name: given[name] for name in handed}
-        wanted.update(client=client, artefacts=[each.sha256 for each in found], watch=os.getppid())
+    def _opened(self, given: dict[str, Any], has_key: bool) -> dict[str, Any]:
+        """Return what the store has, and the address. Raises Refused when nobody can say what the store has."""
+        wanted = {**given, "client": given["store"]["prefix"].partition("/")[0]}
+        told: dict[str, Any] = {}
         try:
-            with Launch(wanted, "orchestrator.run.package_gateway") as launch:
-                return {"url": launch.told(self._way())["url"]}
+            with Opening(gateway(), "packages", wanted, STORE_SECONDS) as opening:
+                begun = opening.begun()
+                told["artefacts"] = begun["artefacts"]
+                if begun["failure"]:
+                    raise Unanswered(begun["failure"])
+                if begun["session"]:
+                    told["url"] = opening.led(self._way())["url"]
         except (Unanswered, OSError) as error:
+            if has_key and not told:
+                raise Refused(str(error), getattr(error, "next_step", "") or "ansible --version") from None
             # Releases of publishers are fetched by the host then; for the client's own it says that no way leads there.
-            return {"msg": f"no way to the packages on this controller: {error}"}
+            told["msg"] = f"no way to the packages on this controller: {error}"
+        return told
 
 
 def refuse_source(source: dict[str, Any]) -> None:
@@ -80,12 +81,3 @@ def refuse_source(source: dict[str, Any]) -> None:
             "cms_update_wordpress_org must be {} or have the keys downloads and api, each with an address such as https://…",
             "grep -r cms_update_wordpress_org group_vars host_vars hosts.yml",
         )
-
-
-def index_of(client: str, given: dict[str, Any]) -> tuple[Artefact, ...]:
-    """Return what the client's store has; nothing without a key. Raises Refused when the store does not say."""
-    if not given["access_key"] or not given["secret_key"]:
-        return ()
-    store = Store(given["store"]["endpoint"], given["store"]["bucket"], given["store"]["region"])
-    with opened(store, Keys(given["access_key"], given["secret_key"])) as bucket:
-        return read_index(bucket, client)

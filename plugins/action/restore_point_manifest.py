@@ -1,8 +1,5 @@
 # GPL-3.0-or-later
-"""Write and read the manifests of restore points. Runs on the controller, in Ansible's own process.
-
-A module for it would have to be built for the controller, and a Python started: that cost more than the manifest does.
-"""
+"""Have the manifests of restore points written and read by the gateway. Runs on the controller, in Ansible's own process."""
 
 from __future__ import annotations
 
@@ -16,7 +13,8 @@ from ansible.plugins.action import ActionBase
 CONTENT = str(Path(__file__).resolve().parents[2])
 if CONTENT not in sys.path:
     sys.path.insert(0, CONTENT)
-from plugins.action.store_gateway import Unanswered, asked, ended
+from orchestrator.run.gateway_client import Unanswered, ask, asked
+from plugins.action.store_gateway import ended, gateway
 from plugins.module_utils.points import NEWEST, STORE_OPTIONS, PointError, Store
 
 OPTIONS = {
@@ -50,7 +48,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         evidence: dict[str, Any] = {"step": "snapshot" if writing else "restore", "point": given["point"]}
         try:
             if not writing:
-                manifest = manifests().read_manifest(given)
+                manifest = ask(gateway(), "read", given)["manifest"]
                 # No outcome: reading alone brings no step to its end.
                 return {**result, "changed": False, "msg": message_of(given, manifest), "manifest": manifest}
             manifest, changed = self._written(given)
@@ -65,21 +63,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             Store.from_parameters(given["store"]).key(given["point"])
             return dict(given["manifest"]), True
         if not given["control"]:
-            manifest, changed = manifests().write_manifest(given)
-            return manifest, changed
-        told = asked(given["control"], "/manifest", given)
-        ended(given["control"])
+            told = ask(gateway(), "write", given)
+        else:
+            told = asked(given["control"], "manifest", given)
+            ended(given["control"])
         return told["manifest"], told["changed"]
-
-
-def manifests() -> Any:
-    """Return what reads and writes manifests in this very process. Raises PointError."""
-    try:
-        # What speaks to a store takes a quarter of a second to begin, and a gateway has it already.
-        from orchestrator.run import manifests as here  # noqa: PLC0415
-    except ImportError as error:
-        raise PointError(f"Ansible's own Python lacks a part of upkeep ({error})") from None
-    return here
 
 
 def refusal(reason: str, evidence: dict[str, Any]) -> dict[str, Any]:

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
 import os
-import selectors
 import shlex
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
@@ -22,12 +17,10 @@ from ansible.plugins.action import ActionBase
 CONTENT = str(Path(__file__).resolve().parents[2])
 if CONTENT not in sys.path:
     sys.path.insert(0, CONTENT)
-from orchestrator.run import lend
+from orchestrator.run import gateway_client, lend
+from orchestrator.run.gateway_client import Unanswered
 from orchestrator.run.gateway_forward import ForwardError, command_of
 
-SECONDS = 120
-# So long may a gateway take to end that has nothing to do any more.
-GRACE_SECONDS = 10
 NEEDED = {"started": ("mode", "store", "access_key", "secret_key", "password"), "confirmed": ("control", "snapshot")}
 # What of a session's report goes into the evidence of the step.
 EVIDENCE = ("bytes", "requests", "refused", "refusals", "damaged", "stale_locks")
@@ -49,10 +42,6 @@ OPTIONS = {
     "program",
     "root",
 }
-
-
-class Unanswered(Exception):
-    """The gateway did not do what it was asked; the message is what it said."""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -88,10 +77,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _started(self, given: dict[str, Any]) -> dict[str, Any]:
         program, root = given.pop("program", ""), given.pop("root", "")
-        # The gateway ends with this process' parent: that is ansible-playbook itself, we are one of its workers.
-        with Launch({**given, "watch": os.getppid()}) as launch:
+        with gateway_client.Opening(gateway(), "repository", given) as opening:
             # While it begins, the host is asked.
-            told = launch.told(self._way(self._lend(program, root)))
+            told = opening.led(self._way(self._lend(program, root)))
         # The address holds the secret, and the password is one. Ansible keeps such a result from the screen, the log and every callback.
         return {
             "_ansible_no_log": True,
@@ -146,6 +134,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"ssh": ssh, "host": host}
 
 
+def gateway() -> str:
+    """Return the socket of the gateway of this call of Ansible, which is started where there is none. Raises Unanswered."""
+    # It ends with this process' parent: that is ansible-playbook itself, we are one of its workers.
+    return gateway_client.found(Path(constants.DEFAULT_LOCAL_TMP), os.getppid())
+
+
 def advice(state: str, given: dict[str, Any], said: str) -> str:
     """Return what to type when a session did not begin, unless that was said already."""
     prefix = str((given.get("store") or {}).get("prefix", ""))
@@ -154,72 +148,9 @@ def advice(state: str, given: dict[str, Any], said: str) -> str:
     return f"Type: upkeep store check {prefix.partition('/')[0]}. "
 
 
-class Launch:
-    """A gateway that is being started: told first what it is for, and then, when that is known, the way to the host.
-
-    As a context it ends the gateway when the block fails, before it has said how it is reached.
-    """
-
-    def __init__(self, given: dict[str, Any], program: str = "orchestrator.run.gateway") -> None:
-        """Start it."""
-        self._process = subprocess.Popen(
-            # The same Python: it is the one in which upkeep is installed.
-            [sys.executable, "-m", program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-        )
-        self._write(given)
-
-    def __enter__(self) -> Launch:
-        return self
-
-    def __exit__(self, *failed: object) -> None:
-        assert self._process.stdin is not None  # noqa: S101  # it is a pipe
-        assert self._process.stdout is not None  # noqa: S101  # as well
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        if failed[0] is not None:
-            # Where nobody says the way it ends by itself, and leaves nothing behind.
-            try:
-                self._process.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._process.stdout.close()
-
-    def told(self, way: dict[str, Any]) -> dict[str, Any]:
-        """Say how the host is reached; return how the gateway is. Raises Unanswered with what it said of its failure."""
-        self._write(way)
-        output = self._process.stdout
-        assert output is not None  # noqa: S101  # it is a pipe
-        # It says one line when it is ready, or why it is not. Its end is not waited for: it outlives this task.
-        with selectors.DefaultSelector() as selector:
-            selector.register(output, selectors.EVENT_READ)
-            if not selector.select(SECONDS):
-                raise Unanswered(f"it has not begun after {SECONDS} s")
-            line = output.readline()
-        try:
-            told: dict[str, Any] = json.loads(line)
-        except ValueError:
-            raise Unanswered("upkeep's own package cannot be started by Ansible's Python") from None
-        if "error" in told:
-            raise Unanswered(str(told["error"]))
-        return told
-
-    def _write(self, value: dict[str, Any]) -> None:
-        assert self._process.stdin is not None  # noqa: S101  # it is a pipe
-        # What is gone already has said why: that is read where its answer is.
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(value, default=str).encode() + b"\n")
-            self._process.stdin.flush()
-
-
 def confirmed(control: str, snapshot: str) -> dict[str, Any]:
     """Make a snapshot a part of the repository, and say what the session did. It stays for the manifest."""
-    told = asked(control, "/confirm", {"snapshot": snapshot})
+    told = gateway_client.asked(control, "confirm", {"snapshot": snapshot})
     report = told["report"]
     packs = report["added"]["data"]
     evidence = {"snapshot": told["snapshot"], "clock_off": told["clock_off"], "packs": len(packs)}
@@ -236,38 +167,7 @@ def confirmed(control: str, snapshot: str) -> dict[str, Any]:
 def ended(control: str) -> dict[str, Any]:
     """End a session. One that is over already is no mistake: what the step did stands."""
     try:
-        report = asked(control, "/end", {})
+        report = gateway_client.asked(control, "end", {})
     except (Unanswered, OSError) as error:
         return {"changed": False, "msg": f"the gateway is over already ({error})"}
     return {"changed": False, "msg": f"{report['requests']} requests came through the gateway"}
-
-
-def asked(control: str, path: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Ask a gateway. Raises Unanswered with its own words when it refuses."""
-    connection = Local(control)
-    try:
-        connection.request("POST", path, json.dumps(value))
-        answer = connection.getresponse()
-        told: dict[str, Any] = json.loads(answer.read())
-    except (http.client.HTTPException, ValueError) as error:
-        raise Unanswered(f"the gateway does not answer: {error}") from None
-    finally:
-        connection.close()
-    if answer.status != 200:
-        refusals = told.get("report", {}).get("refusals", [])
-        raise Unanswered("; ".join([str(told.get("error")), *refusals[-3:]]))
-    return told
-
-
-class Local(http.client.HTTPConnection):
-    """HTTP to a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("gateway", timeout=SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)

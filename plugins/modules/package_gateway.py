@@ -8,9 +8,9 @@ DOCUMENTATION = r"""
 module: package_gateway
 short_description: Lead a host to the packages that are kept on its controller and in the client's store
 description:
-  - Lists the packages that lie in the client's store (C(upkeep artefact add)), and starts a small server on the controller, to
-    which a port of the host's loopback address leads through the SSH connection that Ansible has open.
-  - The server gives out packages of the client's store by their SHA-256, and releases of WordPress.org by their path there,
+  - Lists the packages that lie in the client's store (C(upkeep artefact add)), and opens a session of the gateway on the controller
+    (see M(store_gateway)), to which a port of the host's loopback address leads through the SSH connection that Ansible has open.
+  - The session gives out packages of the client's store by their SHA-256, and releases of WordPress.org by their path there,
     which it fetches itself, once, and keeps. It takes nothing, and asks no address that a host names. See I(docs/updates.md).
   - It also says which releases there are at WordPress.org, which it asks itself, once for all hosts, and remembers for an hour.
   - It ends with C(ansible-playbook), however that happens, or when nothing was asked of it for half an hour.

@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: restore_point_manifest
 short_description: Write or read the manifest of a restore point
 description:
-  - Runs in Ansible's own process on the controller and needs boto3 there. The host takes no part in it.
+  - The gateway on the controller does it (see M(store_gateway)), which is started with Ansible's own Python and needs boto3 there. The host takes no
+    part in it.
   - A restore point exists when its manifest exists, so the manifest is written last, read back and compared.
   - A manifest is never written over. The manifest of a restore point that is less than half of the one before is refused.
 attributes:
@@ -76,7 +77,7 @@ options:
     default: ""
   control:
     description:
-      - For V(write), what C(store_gateway) returned under this name. Its gateway writes the manifest, if its snapshot is the one that was
+      - For V(write), what C(store_gateway) returned under this name. That session writes the manifest, if its snapshot is the one that was
         confirmed there, and ends.
     type: str
     default: ""

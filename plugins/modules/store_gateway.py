@@ -8,10 +8,11 @@ DOCUMENTATION = r"""
 module: store_gateway
 short_description: Lead a host to its restic repository through the controller
 description:
-  - Starts a small server on the controller for the time of one job, and leads a port of the host's loopback address to
-    it, through the SSH connection that Ansible has open. The host holds no key of the store.
+  - Opens a session of the gateway on the controller, and leads a port of the host's loopback address to it, through the
+    SSH connection that Ansible has open. The host holds no key of the store.
+  - One gateway serves all sessions of one C(ansible-playbook); it is started where it is needed first.
   - What the host may do is written in I(docs/gateway.md). It can add, and it can remove and change nothing.
-  - The server ends when it is told to, when C(ansible-playbook) ends, however that happens, or when nothing is asked of
+  - The session ends when it is told to, when C(ansible-playbook) ends, however that happens, or when nothing is asked of
     it for O(idle) seconds.
 attributes:
   check_mode:

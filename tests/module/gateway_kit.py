@@ -22,8 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.run.gateway import Gateway, lacking_in
-from orchestrator.run.gateway_http import USER
+from orchestrator.run.bucket import Keys
+from orchestrator.run.gateway_repository import RepositoryDoor, lacking_in
+from orchestrator.run.gateway_server import USER
 from orchestrator.run.gateway_session import Session, Terms
 from orchestrator.run.gateway_store import Shelf
 from tests.depot import PASSWORD
@@ -167,7 +168,7 @@ class Host:
     """Somebody on the host who was given a port and a secret: restic, or a thief who has everything restic has."""
 
     store: Store
-    gateway: Gateway
+    gateway: RepositoryDoor
     way: Way
     folder: Path
 
@@ -242,7 +243,7 @@ class Host:
     def end(self) -> dict[str, Any]:
         """End the session; return its report."""
         report = self.gateway.report()
-        self.gateway.end()
+        self.gateway.close()
         self.way.close()
         return report
 
@@ -260,9 +261,9 @@ def session(
     place = folder / secrets.token_hex(4)
     place.mkdir(parents=True)
     agreed = Terms(mode=mode, point=point if mode == "write" else "", **terms)
-    lacking = lacking_in(store.options(), (store.access_key, store.secret_key))
+    lacking = lacking_in(store.options(), Keys(store.access_key, store.secret_key))
     made = Session(store.shelf(), agreed, password, lambda: datetime.now(UTC), lacking)
-    gateway = Gateway(made, place, secrets.token_urlsafe(32))
+    gateway = RepositoryDoor(made, place)
     gateway.start()
     way = Way(gateway.socket)
     host_folder = folder / "host"
@@ -271,7 +272,7 @@ def session(
         gateway.begun()
         yield Host(store, gateway, way, host_folder)
     finally:
-        gateway.end()
+        gateway.close()
         way.close()
 
 

@@ -331,8 +331,8 @@ def test_after_the_end_nothing_is_left(repository: Repository, tmp_path: Path) -
         assert repository.store.names("locks") == set()
         answer = host.ask("GET", "/config", headers={"Authorization": credentials(host.gateway.secret)})
         assert answer.status == 503
-        host.gateway.end()
-        assert not host.gateway.folder.exists()
+        host.gateway.close()
+        assert not host.gateway.socket.exists()
 
 
 def exclusive_lock(repository: Repository) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.run import gateway_http, gateway_session
+from orchestrator.run import gateway_http, gateway_server, gateway_session
 from orchestrator.run.gateway_store import StoreError
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import Host, credentials, session
@@ -86,7 +86,7 @@ def test_strangers_who_say_nothing_have_to_go(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway_http, "STRANGER_SECONDS", 0.3)
-    monkeypatch.setattr(gateway_http, "CONNECTIONS", 4)
+    monkeypatch.setattr(gateway_server, "CONNECTIONS", 4)
     with session(repository.store, tmp_path, point=LATER) as host, contextlib.ExitStack() as crowd:
         for _ in range(8):
             stranger = crowd.enter_context(socket.create_connection(("127.0.0.1", host.way.port)))

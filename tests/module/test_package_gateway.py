@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from orchestrator.run.archive import read_archive
 from orchestrator.run.artefacts import Artefact
 from orchestrator.run.bucket import Bucket, Keys, opened
 from orchestrator.run.package_cache import PackageCache
-from orchestrator.run.package_gateway import PackageGateway
+from orchestrator.run.package_gateway import PackageDoor, Source
 from orchestrator.run.package_store import PackageStore, stored
 from orchestrator.run.release_catalogue import ReleaseCatalogue
 from plugins.module_utils import package_source
@@ -48,6 +49,12 @@ def bucket(store: Store) -> Iterator[Bucket]:
     place = model.Store(store.endpoint, BUCKET, "us-east-1")
     with opened(place, Keys(store.access_key, store.secret_key)) as reached:
         yield reached
+
+
+def handed(store: Store) -> dict[str, Any]:
+    """Return what the gateway is told of the client's store."""
+    options = store.options() | {"prefix": "acme/shop"}
+    return {"client": "acme", "store": options, "access_key": store.access_key, "secret_key": store.secret_key}
 
 
 def lying(store: Store) -> list[str]:
@@ -136,8 +143,8 @@ def test_a_missing_bucket_is_said(store: Store, tmp_path: Path) -> None:
 class Host:
     """What a host has of a run's gateway."""
 
-    def __init__(self, gateway: PackageGateway, port: int, folder: Path) -> None:
-        self.url, self.folder = gateway.url(port), folder
+    def __init__(self, door: PackageDoor, port: int, folder: Path) -> None:
+        self.url, self.folder = door.url(port), folder
 
     def fetch(self, address: str) -> package_source.Fetched:
         """Fetch the package of a change, as a rehearsal does."""
@@ -172,17 +179,15 @@ class Host:
 @pytest.fixture
 def host(bucket: Bucket, store: Store, tmp_path: Path) -> Iterator[Host]:
     """Return a host, a run for which begins now: what is in the index now is what it may have."""
-    named = frozenset(each.sha256 for each in artefacts.read_index(bucket, "acme"))
-    place = model.Store(store.endpoint, BUCKET, "us-east-1")
-    reached = Bucket(place, Keys(store.access_key, store.secret_key))
+    source = package_gateway.source_of(handed(store))
     cache = PackageCache(tmp_path / "kept", "http://192.0.2.1:9", "http://192.0.2.1:9")
     catalogue = ReleaseCatalogue(tmp_path / "kept", "http://192.0.2.1:9")
-    gateway = PackageGateway(reached, "acme", named, cache, catalogue)
-    way = Way(gateway.socket)
-    yield Host(gateway, way.port, tmp_path / "packages")
+    door = PackageDoor(tmp_path, source, cache, catalogue)
+    way = Way(door.socket)
+    yield Host(door, way.port, tmp_path / "packages")
     way.close()
-    gateway.end()
-    assert not gateway.folder.exists()
+    door.close()
+    assert not door.socket.exists()
 
 
 @pytest.fixture
@@ -329,15 +334,18 @@ class Rooms:
             model.Store(self.store.endpoint, BUCKET, "us-east-1"), Keys(self.store.access_key, self.store.secret_key)
         )
         cache = PackageCache(self.folder / controller, "http://192.0.2.1:9", "http://192.0.2.1:9")
-        gateway = PackageGateway(
-            reached, client, frozenset(), cache, None, PackageStore(reached, client, self.folder / controller)
+        door = PackageDoor(
+            self.folder,
+            Source(client, reached),
+            cache,
+            store=PackageStore(reached, client, self.folder / controller),
         )
-        way = Way(gateway.socket)
+        way = Way(door.socket)
         try:
-            return Host(gateway, way.port, self.folder / "host").fetch(FORMS)
+            return Host(door, way.port, self.folder / "host").fetch(FORMS)
         finally:
             way.close()
-            gateway.end()
+            door.close()
 
 
 @pytest.fixture
