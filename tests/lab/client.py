@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.contract.model import Store
+from orchestrator.run import passwords
 from orchestrator.run.bucket import Keys
 from tests.lab.lab import Lab
 from tests.lab.layout import BUCKET, REPOSITORY, Instance
@@ -70,10 +71,10 @@ def _repository_password(lab: Lab) -> str:
 
 
 def secret_file(file: Path) -> Path:
-    """Make a file with a random password, unless it is there."""
+    """Make a file with a password as `upkeep init` makes it, unless it is there."""
     if not file.exists():
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as handle:
-            handle.write(secrets.token_urlsafe(32) + "\n")
+            handle.write(passwords.make(secrets.token_bytes(passwords.BYTES)) + "\n")
     return file
 
 
