@@ -1,4 +1,8 @@
-"""The command line. The one place that makes ids and asks the clock, and that turns an error into words and a code."""
+"""The command line. The one place that makes ids and asks the clock, and that turns an error into words and a code.
+
+Here and in `cli_*.py` stand signatures. A command imports what does its work when it is typed: most of it is slow to load,
+and `--help` needs none of it.
+"""
 
 from __future__ import annotations
 

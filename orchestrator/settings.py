@@ -1,4 +1,4 @@
-"""What every command is told, and how every command answers. Light: `--help` loads it too."""
+"""What every command is told, and how every command answers."""
 
 from __future__ import annotations
 
