@@ -1,4 +1,8 @@
-"""The command line. The one place that makes ids and asks the clock, and that turns an error into words and a code."""
+"""The command line. The one place that makes ids and asks the clock, and that turns an error into words and a code.
+
+Here and in `cli_*.py` stand signatures. A command imports what does its work when it is typed: most of it is slow to load,
+and `--help` needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -106,16 +110,15 @@ def init(
 
     Example: `upkeep init acme --name "Acme Ltd" --url https://acme.example --host 192.0.2.10 --user acme`
     """
-    import secrets
-
     from orchestrator import cli_ask
+    from orchestrator.run import passwords
     from orchestrator.settings import say
 
     given = {"name": name, "language": language, "time_zone": time_zone, "site": site, "url": url,
              "host_address": host, "user": user, "root": root, "endpoint": endpoint, "region": region}  # fmt: skip
     settings = settings_of(inventories, "", as_json)
     ask = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
-    folder = cli_ask.init(settings, client, given, ask=ask, password=secrets.token_urlsafe(32))
+    folder = cli_ask.init(settings, client, given, ask=ask, password=passwords.make(os.urandom(passwords.BYTES)))
     answer = {"client": client, "folder": str(folder), "next": f"upkeep check {client}"}
     say(settings, answer, lambda: cli_ask.show_init(settings.console, folder, client))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -15,13 +15,16 @@ from rich.text import Text
 from orchestrator.contract.load import expired_holds
 from orchestrator.contract.model import Contract
 from orchestrator.contract.scaffold import Answers, scaffold, write_scaffold
-from orchestrator.plan.explain import Explanation
 from orchestrator.plan.window import window_at
-from orchestrator.planning import Client, wants_pictures
+from orchestrator.probe.functions import wants_pictures
 from orchestrator.run.eyes import lacking
 from orchestrator.screen import show_plan as show_planned
 from orchestrator.screen import show_rows
-from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.plan.explain import Explanation
+    from orchestrator.planning import Client
+    from orchestrator.settings import Settings
 
 QUESTIONS = {
     "name": "The client's name, as in the agreement",

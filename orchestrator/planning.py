@@ -29,7 +29,7 @@ from orchestrator.plan.plan import (
     same_plan,
 )
 from orchestrator.plan.window import window_at
-from orchestrator.probe.functions import pictured
+from orchestrator.probe.functions import wants_pictures
 from orchestrator.run.eyes import lacking
 from orchestrator.settings import Settings
 
@@ -135,12 +135,6 @@ def refuse_without_eyes(client: Client, duty: Duty) -> None:
     missing, advice = lacking() if wants_pictures(client.contract) else ("", "")
     if missing and duty in (Duty.UPDATE, Duty.REHEARSE):
         raise Refused(f"the contract of {client.id} wants pictures, and {missing}; nothing was touched.", advice)
-
-
-def wants_pictures(contract: Contract) -> bool:
-    """Tell whether a browser is needed for a contract."""
-    update = contract.scope.update
-    return update is not None and any(pictured(update.pictures, site) for site in contract.sites)
 
 
 def check_window(settings: Settings, client: Client, plan: Plan) -> None:

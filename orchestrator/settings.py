@@ -1,4 +1,4 @@
-"""What every command is told, and how every command answers. Light: `--help` loads it too."""
+"""What every command is told, and how every command answers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
 from orchestrator.complaint import complain_json
 from orchestrator.ledger.address import ledger_file
-from orchestrator.results import Answer
-from orchestrator.run.ansible import Project
+
+if TYPE_CHECKING:
+    from orchestrator.results import Answer
+    from orchestrator.run.ansible import Project
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Settings:
 
     def project(self, client: str) -> Project:
         """Where Ansible finds this client's hosts and our playbooks. It works in another folder, so paths are whole."""
+        from orchestrator.run.ansible import Project  # noqa: PLC0415  # for those who start Ansible
+
         vault = self.vault_password_file.absolute() if self.vault_password_file else None
         content = self.content.absolute() if self.content else None
         return Project((self.inventories / client).absolute(), content, vault, self.program)

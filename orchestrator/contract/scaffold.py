@@ -201,7 +201,8 @@ site_snapshot_secret_key: CHANGE
 # upkeep_store_secret_key: CHANGE
 # Only where a site is no WordPress: the password of the database that the contract declares.
 # upkeep_database_password: CHANGE
-# Made at random. Without it nobody can read a restore point, you included: keep a copy somewhere else.
+# Made at random, and best left so (docs/gateway.md says why). Without it nobody can read a restore point, you included:
+# keep a copy somewhere else.
 site_snapshot_password: {password}
 """
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from orchestrator.contract.address import host_problem, path_problem, read_url, url_problem
 from orchestrator.contract.schema import PERIOD_DAYS
@@ -23,6 +23,10 @@ TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 PACK = re.compile(
     r"(?!.*\.\.)(core\.default|(plugin|theme)\.[A-Za-z0-9][A-Za-z0-9._-]{0,70})\.[A-Za-z]{2,3}(_[A-Za-z0-9]{1,20}){0,3}"
 )
+# These three name no region: what they mean depends on the machine.
+NO_REGIONS = frozenset({"localtime", "Factory", "posixrules"})
+# Folders that have all zones once more, without and with leap seconds.
+OTHER_SECONDS = frozenset({"posix", "right"})
 SYSTEM_DATABASES = frozenset({"mysql", "information_schema", "performance_schema", "sys", "test"})
 # Ansible's own words, and the groups that the inventory plugin makes.
 RESERVED_HOSTS = frozenset({"all", "ungrouped", "localhost", "production", "staging", "wordpress"})
@@ -87,8 +91,15 @@ def _client(view: View, folder: str | None) -> Iterator[Finding]:
 
 @cache
 def _time_zones() -> frozenset[str]:
-    # These three name no region: what they mean depends on the machine.
-    return frozenset(available_timezones()) - {"localtime", "Factory", "posixrules"}
+    return frozenset(available_timezones()) - NO_REGIONS
+
+
+def _is_time_zone(name: str) -> bool:
+    # One is opened: to find them all, every file of hundreds is.
+    try:
+        return name not in NO_REGIONS and name.partition("/")[0] not in OTHER_SECONDS and bool(ZoneInfo(name).key)
+    except (KeyError, ValueError, OSError):
+        return False
 
 
 def _agreement(view: View) -> Iterator[Finding]:
@@ -113,7 +124,7 @@ def _agreement(view: View) -> Iterator[Finding]:
                 )
                 yield Finding(("agreement", later), message)
     zone = view.text("agreement", "time_zone")
-    if zone is not None and zone not in _time_zones():
+    if zone is not None and not _is_time_zone(zone):
         message = (
             f"{quoted(zone)} is no IANA time zone. Allowed: such as Europe/Berlin.{did_you_mean(zone, _time_zones())}"
         )

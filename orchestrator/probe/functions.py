@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from orchestrator.contract.model import Function, FunctionKind, Mail, Pictures, Site, Step
+from orchestrator.contract.model import Contract, Function, FunctionKind, Mail, Pictures, Site, Step
 from orchestrator.contract.schema_function import PAGES
 
 ProbeKind = FunctionKind | Literal["ajax", "assets", "log"]
@@ -64,6 +64,12 @@ def pictured(wish: Pictures | None, site: Site) -> tuple[Function, ...]:
         for function in site.functions
         if function.kind in PAGES and function.status == 200 and (not wish.of or function.name in wish.of)
     )
+
+
+def wants_pictures(contract: Contract) -> bool:
+    """Tell whether a browser is needed for a contract."""
+    update = contract.scope.update
+    return update is not None and any(pictured(update.pictures, site) for site in contract.sites)
 
 
 def _probe(function: Function) -> Probe:

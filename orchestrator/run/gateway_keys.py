@@ -12,12 +12,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from orchestrator.run.gateway_store import Shelf
+from orchestrator.run.passwords import is_by_chance
 from orchestrator.run.restic_objects import Key, Malformed, key_file, key_of
 
 LARGEST = 16384
 TRIED = 16
-# The least that restic takes: what is behind it are 256 bits by chance.
-COST_OF_SESSION = 16
+# The least that restic takes, for a password that is 256 bits by chance: a session's, and the repository's where `upkeep init`
+# made it.
+COST_OF_CHANCE = 16
 # 32 MiB in each of three lanes, of the settings that OWASP's cheat sheet on storing passwords holds to be equally good. restic's own
 # calibration finds as much memory, and as many lanes as half a second allows.
 COST, LANES = 32768, 3
@@ -44,7 +46,7 @@ class SessionKeys:
             except Malformed:
                 continue
             if self.key is not None:
-                shown = key_file(self.key, self.password, cost=COST_OF_SESSION, lanes=1, created=self._now())
+                shown = key_file(self.key, self.password, cost=COST_OF_CHANCE, lanes=1, created=self._now())
                 self.shown = {hashlib.sha256(shown).hexdigest(): shown}
                 return self.key
         return None
@@ -62,7 +64,8 @@ class SessionKeys:
         # Keys without a repository are what an init left behind that was cut off. They would be tried first.
         for item in list(self._shelf.items("keys")):
             self._shelf.remove("keys", item.name)
-        kept = key_file(self.key, self._password, cost=COST, lanes=LANES, created=self._now())
+        cost, lanes = (COST_OF_CHANCE, 1) if is_by_chance(self._password) else (COST, LANES)
+        kept = key_file(self.key, self._password, cost=cost, lanes=lanes, created=self._now())
         sha256 = hashlib.sha256(kept).hexdigest()
         self._shelf.write("keys", sha256, kept, sha256)
         self.shown = {name: body}

@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from orchestrator.contract.model import Store
+from orchestrator.run import passwords
 from orchestrator.run.bucket import Keys
 from tests.lab.lab import Lab
 from tests.lab.layout import BUCKET, REPOSITORY, Instance
@@ -95,10 +96,10 @@ def _repository_password(lab: Lab) -> str:
 
 
 def secret_file(file: Path) -> Path:
-    """Make a file with a random password, unless it is there."""
+    """Make a file with a password as `upkeep init` makes it, unless it is there."""
     if not file.exists():
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as handle:
-            handle.write(secrets.token_urlsafe(32) + "\n")
+            handle.write(passwords.make(secrets.token_bytes(passwords.BYTES)) + "\n")
     return file
 
 

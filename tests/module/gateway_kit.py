@@ -296,13 +296,15 @@ def taken(store: Store, folder: Path, *paths: Path, point: str = POINT) -> str:
     return snapshot
 
 
-def direct(store: Store, folder: Path, *arguments: str, rc: int | None = 0) -> subprocess.CompletedProcess[str]:
+def direct(
+    store: Store, folder: Path, *arguments: str, rc: int | None = 0, password: str = PASSWORD
+) -> subprocess.CompletedProcess[str]:
     """Run restic with the store's own keys, as the controller does for a prune and a client who leaves for a restore."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "RESTIC_REPOSITORY": f"s3:{store.endpoint}/{BUCKET}/{PREFIX}/restic",
-        "RESTIC_PASSWORD": PASSWORD,
+        "RESTIC_PASSWORD": password,
         "RESTIC_CACHE_DIR": str(folder / "cache of the controller"),
         "AWS_ACCESS_KEY_ID": store.access_key,
         "AWS_SECRET_ACCESS_KEY": store.secret_key,

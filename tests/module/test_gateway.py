@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.run.gateway_session import Refusal, SessionError
 from orchestrator.run.gateway_store import StoreError
+from orchestrator.run.passwords import make
 from orchestrator.run.restic_objects import key_of
 from tests.module.conftest import Repository
 from tests.module.gateway_kit import (
@@ -228,6 +229,30 @@ def test_the_password_of_the_repository_never_leaves_the_controller(store: Store
     assert [key_of(kept.read_bytes(), password) for password in passwords] == [None, None]
     # Who leaves needs nothing but restic and the password of the vault.
     direct(store, tmp_path, "check")
+
+
+@pytest.mark.parametrize(
+    ("password", "cost"), [(make(bytes(range(32))), (16, 1)), (PASSWORD, (32768, 3))], ids=["by chance", "by a person"]
+)
+def test_a_password_by_chance_is_not_stretched_and_opens_the_repository_all_the_same(
+    store: Store, tmp_path: Path, password: str, cost: tuple[int, int]
+) -> None:
+    site = tree(tmp_path / "site")
+    with session(store, tmp_path, password=password) as host:
+        host.restic("init")
+        snapshot = host.backup(site)
+        host.gateway.session.confirm(snapshot)
+    (kept,) = (store.objects / "keys").iterdir()
+    key = json.loads(kept.read_bytes())
+    assert (key["kdf"], key["N"], key["r"], key["p"]) == ("scrypt", cost[0], 8, cost[1])
+    # Who leaves needs nothing but restic and the password of the vault.
+    assert snapshot[:8] in direct(store, tmp_path, "snapshots", password=password).stdout
+    direct(store, tmp_path, "restore", snapshot, "--target", str(tmp_path / "out"), password=password)
+    assert same(site, tmp_path / "out" / str(site).lstrip("/"))
+    direct(store, tmp_path, "snapshots", password=password[:-1], rc=1)
+    # The next session opens it too.
+    with session(store, tmp_path, point=LATER, password=password) as host:
+        assert host.gateway.session.keys.key is not None
 
 
 def test_an_init_that_was_cut_off_is_done_again(store: Store, tmp_path: Path) -> None:

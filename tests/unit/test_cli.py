@@ -22,6 +22,7 @@ from orchestrator import cli, remembered
 from orchestrator.contract.load import load_contract
 from orchestrator.ledger.address import peek
 from orchestrator.ledger.ledger import open_ledger
+from orchestrator.run.passwords import is_by_chance
 from tests.unit.contract.samples import SAMPLE, changed, sample_data, written
 from tests.unit.run.fake_project import FakeProject
 
@@ -624,6 +625,9 @@ def test_init_makes_a_client_that_passes_the_check(desk: Desk) -> None:
     assert "Next: upkeep check acme" in out
     assert desk.type("check", "acme")[0] == 0
     assert desk.type("init", "acme")[0] == 2
+    vault = (desk.inventories / "acme" / "group_vars" / "all" / "vault.yml").read_text()
+    (password,) = re.findall(r'^site_snapshot_password: "(.*)"$', vault, re.MULTILINE)
+    assert is_by_chance(password)
 
 
 @pytest.mark.parametrize(
