@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.plugins.loader import filter_loader, test_loader
 from ansible.template import trust_as_template
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
@@ -64,6 +65,10 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         """Fill the inventory from the contract."""
         super().parse(inventory, loader, path, cache)
         gc.set_threshold(OBJECTS_BEFORE_A_LOOK, *gc.get_threshold()[1:])
+        # Ansible has a worker for each task, and each would find and load every filter and test anew. Forked from a process that
+        # has done so they have them.
+        for plugins in (filter_loader, test_loader):
+            list(plugins.all())
         try:
             _fill(inventory, Path(path), load_extra_vars(loader))
         except ImportError as error:
