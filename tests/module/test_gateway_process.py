@@ -91,7 +91,7 @@ def test_it_ends_with_the_job_that_it_was_started_for(
 def test_it_is_unused_when_there_has_been_no_session_for_long(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway_process, "UNUSED_SECONDS", 0.0)
+    monkeypatch.setattr(gateway_process, "UNUSED_SECONDS", 0.2)
     sessions = gateway_process.Sessions(tmp_path)
     door = opened_repository(terms(repository.store), tmp_path)
     sessions.add(door)
