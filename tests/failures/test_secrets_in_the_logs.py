@@ -144,7 +144,7 @@ def test_secrets_in_the_logs_of_ansible_at_its_most_talkative(seeded: Site) -> N
     assert "outcome: put-back" in played.text, played.text[-3000:]
     secrets |= sessions(site)
     assert found_in(played.text + freed.text, secrets) == []
-    # Both gateways were used, and the addresses that hold their secrets stand nowhere.
+    # The gateway led to the repository and to the packages, and the addresses that hold their secrets stand nowhere.
     assert len(list(kept.glob("*.zip"))) == 2
     for told in (played.text, *commands):
         assert re.search(r"\bupkeep:[\w-]{20,}@", told) is None
