@@ -129,7 +129,8 @@ def test_copies_that_were_made_ahead_are_whole(ready: Staged) -> None:
     path = ready.folder / "staged.json"
     stored = path.read_text()
     staged = json.loads(stored)
-    path.write_text(json.dumps({**staged, "pace": {**staged["pace"], "copy_seconds": 65.0}}))
+    # Far over the 60 s that are allowed: what the server says of the size of a table, and so what a copy takes, changes by itself.
+    path.write_text(json.dumps({**staged, "pace": {**staged["pace"], "copy_seconds": 6000.0}}))
 
     promoted = ready.host.ask("promote")
 
