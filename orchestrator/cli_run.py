@@ -1,4 +1,4 @@
-"""Carry out what `upkeep run` and `upkeep restore` were asked for: one site after the other, Ctrl-C heard."""
+"""Carry out what `upkeep run` and `upkeep restore` were asked for, several sites at once where that may be; Ctrl-C is heard."""
 
 from __future__ import annotations
 

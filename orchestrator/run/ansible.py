@@ -90,7 +90,6 @@ def carry_out_together(project: Project, scratch: Path, parts: Sequence[Part]) -
     told = [_Told(part, len(parts) > 1) for part in parts]
     # Each is asked, also when another has said yes: they give signs of life, too.
     stop = _Stop(lambda: True in [part.listener.cancelled() for part in parts])
-    steps = _prepare(project, scratch, parts)
     screen = scratch / "artifacts" / IDENT / "stdout"
 
     def take(event: Mapping[str, Any]) -> bool:
@@ -106,6 +105,7 @@ def carry_out_together(project: Project, scratch: Path, parts: Sequence[Part]) -
         return False
 
     try:
+        steps = _prepare(project, scratch, parts)
         runner = init_command_config(
             sys.executable,
             [

@@ -32,6 +32,9 @@ OPTIONS = {
     "control": {"type": "str", "default": ""},
 }
 
+# What of a session's report goes into the evidence of the step.
+EVIDENCE = ("bytes", "requests", "refused", "refusals", "damaged", "stale_locks")
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """What the module restore_point_manifest documents."""
@@ -51,23 +54,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 manifest = ask(gateway(), "read", given)["manifest"]
                 # No outcome: reading alone brings no step to its end.
                 return {**result, "changed": False, "msg": message_of(given, manifest), "manifest": manifest}
-            manifest, changed = self._written(given)
+            manifest, changed = self._written(given, evidence)
         except (PointError, Unanswered, OSError) as error:
             return {**result, **refusal(str(error), evidence)}
         evidence.update(manifest=manifest, seconds=manifest.get("seconds", 0))
         told = {"changed": changed, "msg": message_of(given, manifest), "outcome": "done", "evidence": evidence}
         return {**result, **told}
 
-    def _written(self, given: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    def _written(self, given: dict[str, Any], evidence: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         if self._task.check_mode:
             Store.from_parameters(given["store"]).key(given["point"])
             return dict(given["manifest"]), True
         if not given["control"]:
             told = ask(gateway(), "write", given)
         else:
+            evidence["gateway"] = confirmed(
+                given["control"], (given["manifest"].get("restic") or {}).get("snapshot") or ""
+            )
             told = asked(given["control"], "manifest", given)
             ended(given["control"])
         return told["manifest"], told["changed"]
+
+
+def confirmed(control: str, snapshot: str) -> dict[str, Any]:
+    """Make a snapshot a part of the repository, and say what its session did. Raises Unanswered."""
+    told = asked(control, "confirm", {"snapshot": snapshot})
+    report = told["report"]
+    said = {"snapshot": told["snapshot"], "clock_off": told["clock_off"], "packs": len(report["added"]["data"])}
+    return {**said, **{name: report[name] for name in EVIDENCE}}
 
 
 def refusal(reason: str, evidence: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # GPL-3.0-or-later
-"""Start, confirm and end a session of the gateway. Runs on the controller, in Ansible's own process."""
+"""Start and end a session of the gateway. Runs on the controller, in Ansible's own process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,10 @@ from orchestrator.run import gateway_client, lend
 from orchestrator.run.gateway_client import Unanswered
 from orchestrator.run.gateway_forward import ForwardError, command_of
 
-NEEDED = {"started": ("mode", "store", "access_key", "secret_key", "password"), "confirmed": ("control", "snapshot")}
-# What of a session's report goes into the evidence of the step.
-EVIDENCE = ("bytes", "requests", "refused", "refusals", "damaged", "stale_locks")
+NEEDED = {"started": ("mode", "store", "access_key", "secret_key", "password"), "ended": ("control",)}
 OPTIONS = {
     "state",
     "control",
-    "snapshot",
     "mode",
     "point",
     "show",
@@ -57,22 +54,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result: dict[str, Any] = dict(super().run(tmp, task_vars) or {})
         given = dict(self._task.args)
         state = given.pop("state", "")
-        missing = [name for name in NEEDED.get(state, ("control",)) if not given.get(name)]
+        missing = [name for name in NEEDED.get(state, ()) if not given.get(name)]
         if self._task.check_mode:
             return {**result, "changed": True, "msg": f"would be {state}", "url": "", "control": "", "password": ""}
         try:
-            if state not in ("started", "confirmed", "ended"):
-                raise Unanswered(f"the state is started, confirmed or ended, not {state!r}")
+            if state not in NEEDED:
+                raise Unanswered(f"the state is started or ended, not {state!r}")
             if missing:
                 raise Unanswered(f"the state {state} needs {', '.join(missing)}")
             if state == "started":
                 return {**result, **self._started(given)}
-            if state == "confirmed":
-                return {**result, **confirmed(given["control"], given["snapshot"])}
             return {**result, **ended(given["control"])}
         except (Unanswered, OSError) as error:
-            what = "No restore point" if state == "confirmed" else "No way to the store"
-            message = f"{what}: {error}. {advice(state, given, str(error))}The site was not touched."
+            message = f"No way to the store: {error}. {advice(state, given, str(error))}The site was not touched."
             return {**result, "failed": True, "msg": message, "outcome": "refused", "evidence": {}}
 
     def _started(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -146,22 +140,6 @@ def advice(state: str, given: dict[str, Any], said: str) -> str:
     if state != "started" or not prefix or "upkeep store" in said:
         return ""
     return f"Type: upkeep store check {prefix.partition('/')[0]}. "
-
-
-def confirmed(control: str, snapshot: str) -> dict[str, Any]:
-    """Make a snapshot a part of the repository, and say what the session did. It stays for the manifest."""
-    told = gateway_client.asked(control, "confirm", {"snapshot": snapshot})
-    report = told["report"]
-    packs = report["added"]["data"]
-    evidence = {"snapshot": told["snapshot"], "clock_off": told["clock_off"], "packs": len(packs)}
-    evidence.update({name: report[name] for name in EVIDENCE})
-    return {
-        "changed": True,
-        "msg": f"{len(packs)} packs, {report['bytes']} bytes came through the gateway",
-        "outcome": "done",
-        "evidence": {"gateway": evidence},
-        "tags": told["tags"],
-    }
 
 
 def ended(control: str) -> dict[str, Any]:

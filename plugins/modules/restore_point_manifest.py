@@ -77,8 +77,8 @@ options:
     default: ""
   control:
     description:
-      - For V(write), what C(store_gateway) returned under this name. That session writes the manifest, if its snapshot is the one that was
-        confirmed there, and ends.
+      - For V(write), what C(store_gateway) returned under this name. That session makes the snapshot that the manifest names a part
+        of the repository, if the host has sent it there, writes the manifest, and ends.
     type: str
     default: ""
 author: [Upkeep]
@@ -99,7 +99,9 @@ RETURN = r"""
 manifest: {description: The manifest that was read., type: dict, returned: when O(state=read) found it}
 outcome: {description: "done after writing, refused for both.", type: str, returned: except when O(state=read) found it}
 evidence:
-  description: "step, point, manifest, seconds."
+  description:
+    - "step, point, manifest, seconds; with O(control) also gateway: snapshot, clock_off, packs, bytes, requests, refused, refusals,
+      damaged, stale_locks."
   type: dict
   returned: except when O(state=read) found it
 """

@@ -29,10 +29,10 @@ options:
   state:
     description:
       - V(started) begins a session and returns its address.
-      - V(confirmed) makes O(snapshot) a part of the repository. C(restore_point_manifest) with its O(control) ends the session then.
-      - V(ended) ends the session. A snapshot that was not confirmed is forgotten.
+      - V(ended) ends the session. Its snapshot is forgotten, unless C(restore_point_manifest) has made a restore point of it, which
+        ends the session as well.
     type: str
-    choices: [started, confirmed, ended]
+    choices: [started, ended]
     required: true
   mode:
     description: V(write) for a snapshot; V(read) for a restore, in which nothing can be added.
@@ -92,9 +92,6 @@ options:
   control:
     description: What V(started) returned under this name.
     type: str
-  snapshot:
-    description: Full id of the snapshot to confirm.
-    type: str
 """
 
 EXAMPLES = r"""
@@ -109,24 +106,13 @@ EXAMPLES = r"""
     password: "{{ site_snapshot_password }}"
   register: __site_snapshot_gateway
   no_log: true
-
-- name: Make the snapshot a part of the repository
-  store_gateway:
-    state: confirmed
-    control: "{{ __site_snapshot_gateway.control }}"
-    snapshot: "{{ __site_snapshot_taken.evidence.manifest.restic.snapshot }}"
 """
 
 RETURN = r"""
-outcome: {description: done or refused., type: str, returned: confirmed and failed}
+outcome: {description: refused., type: str, returned: failed}
 url: {description: "restic's address of the repository, secret included: give it by environment.", type: str, returned: started}
 control: {description: Where the controller reaches this session., type: str, returned: started}
 password: {description: "restic's password for this session and for no other.", type: str, returned: started}
-tags: {description: The tags of the snapshot., type: list, elements: str, returned: confirmed}
-evidence:
-  description: "gateway: snapshot, clock_off, packs, bytes, requests, refused, refusals, damaged, stale_locks."
-  type: dict
-  returned: confirmed
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -19,6 +19,7 @@ from orchestrator.run.gateway_door import GatewayError
 from orchestrator.run.gateway_forward import Forward, ForwardError
 from orchestrator.run.gateway_repository import opened_repository
 from plugins.action import store_gateway
+from plugins.action.restore_point_manifest import confirmed
 from plugins.module_utils import restic
 from tests.depot import make_manifest
 from tests.module.conftest import Repository
@@ -196,7 +197,7 @@ def test_ansible_opens_confirms_and_ends_a_session(repository: Repository, tmp_p
     with running() as gateway:
         told = gateway.open(terms(store, point=LATER))
         with pytest.raises(Unanswered, match="was not given a snapshot"):
-            store_gateway.confirmed(told["control"], "0" * 64)
+            confirmed(told["control"], "0" * 64)
         with way_to(told) as url:
             environment = {
                 "PATH": os.environ["PATH"], "HOME": str(tmp_path), "RESTIC_PASSWORD": told["password"],
@@ -212,7 +213,7 @@ def test_ansible_opens_confirms_and_ends_a_session(repository: Repository, tmp_p
         }  # fmt: skip
         with pytest.raises(Unanswered, match="another snapshot than the one that was confirmed"):
             asked(told["control"], "manifest", wanted)
-        result = store_gateway.confirmed(told["control"], snapshot)
+        said = confirmed(told["control"], snapshot)
         assert asked(told["control"], "manifest", wanted)["changed"]
         there = store.folder / BUCKET / PREFIX / "points" / f"{LATER}.json"
         assert json.loads(there.read_text()) == wanted["manifest"] | {"previous": POINT}
@@ -225,12 +226,9 @@ def test_ansible_opens_confirms_and_ends_a_session(repository: Repository, tmp_p
         assert store.names("locks")
         assert "requests came" in store_gateway.ended(told["control"])["msg"]
         assert not store.names("locks")
-    assert result["changed"]
-    evidence = result["evidence"]["gateway"]
-    assert evidence["snapshot"] == snapshot
-    assert evidence["packs"] >= 1
-    assert abs(evidence["clock_off"]) < 60
-    assert f"point={LATER}" in result["tags"]
+    assert said["snapshot"] == snapshot
+    assert said["packs"] >= 1
+    assert abs(said["clock_off"]) < 60
     assert store.names("snapshots") == {repository.snapshot, snapshot}
 
 
@@ -250,7 +248,7 @@ def test_a_manifest_is_written_without_a_session_only_when_its_snapshot_is_in_th
 
 def test_what_is_over_is_no_failure(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        store_gateway.confirmed("/nowhere/control/0123", "0" * 64)
+        confirmed("/nowhere/control/0123", "0" * 64)
     # What came before stands, so this is no failure.
     assert "over already" in store_gateway.ended("/nowhere/control/0123")["msg"]
 
