@@ -102,9 +102,12 @@ def cgroup(instance: Instance, part: str = "") -> Path:
 def cgroup_members(group: Path) -> set[int]:
     """Return the processes of a control group and of all groups below."""
     found: set[int] = set()
-    for file in [group / "cgroup.procs", *group.rglob("cgroup.procs")]:
-        with contextlib.suppress(OSError):
-            found.update(int(word) for word in file.read_text(encoding="ascii").split())
+    # Not by rglob(): a session that ends takes its folder away meanwhile, and os.walk() passes over what has gone.
+    for folder, _, files in os.walk(group):
+        if "cgroup.procs" in files:
+            with contextlib.suppress(OSError):
+                text = Path(folder, "cgroup.procs").read_text(encoding="ascii")
+                found.update(int(word) for word in text.split())
     found.discard(0)
     return found
 
@@ -137,7 +140,9 @@ def _gone(group: Path) -> bool:
 def _removed(group: Path) -> bool:
     if cgroup_members(group):  # born while the others died
         _kill_cgroup(group)
-    for folder in sorted((path for path in group.rglob("*") if path.is_dir()), key=lambda path: -len(path.parts)):
+    for folder in sorted(
+        (Path(path) for path, _, _ in os.walk(group) if Path(path) != group), key=lambda path: -len(path.parts)
+    ):
         with contextlib.suppress(OSError):
             folder.rmdir()
     with contextlib.suppress(OSError):
