@@ -140,13 +140,9 @@ def _gone(group: Path) -> bool:
 def _removed(group: Path) -> bool:
     if cgroup_members(group):  # born while the others died
         _kill_cgroup(group)
-    for folder in sorted(
-        (Path(path) for path, _, _ in os.walk(group) if Path(path) != group), key=lambda path: -len(path.parts)
-    ):
+    for folder, _, _ in os.walk(group, topdown=False):
         with contextlib.suppress(OSError):
-            folder.rmdir()
-    with contextlib.suppress(OSError):
-        group.rmdir()
+            Path(folder).rmdir()
     return not group.exists()
 
 
