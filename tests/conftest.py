@@ -6,7 +6,7 @@ import os
 import shutil
 import string
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes | None
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
     items.sort(key=lambda item: when(item.nodeid))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what a host's PHP was waiting for, when a test on it fails: a probe that got no answer says no more than that."""
+    report = yield
+    lab = getattr(item, "funcargs", {}).get("lab")
+    for host in lab.hosts() if report.failed and isinstance(lab, Lab) else ():
+        said = host.slow_requests() if host.pid else ""
+        if said:
+            report.sections.append((f"slow requests of {host.name}", said[-8000:]))
+    return report
 
 
 @pytest.fixture(scope="session")

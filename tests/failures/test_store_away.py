@@ -57,7 +57,7 @@ def test_store_away(untouched_site: Site, store: Front, transport: str) -> None:
 
     assert ran.code == 12
     (run,) = ran.answer["runs"]
-    assert run["outcome"] == "refused"
+    assert run["outcome"] == "refused", run["message"]
     assert "503" in run["message"]
     assert "upkeep store check example" in run["message"]
     assert run["next"].startswith("upkeep run example --site shop")

@@ -234,6 +234,10 @@ class Host:
         """Return the site's PHP error log."""
         return self.run(["cat", "/var/log/php/shop.log"], check=True).stdout
 
+    def slow_requests(self) -> str:
+        """Return where PHP was in requests that took more than five seconds."""
+        return self.run(["sh", "-c", "cat /var/log/php/slow.log || true"]).stdout
+
     def mails(self) -> list[str]:
         """Return every mail that the host tried to send."""
         script = "for mail in /var/log/mail-sink/*.eml; do if [ -f $mail ]; then cat $mail; printf '\\0'; fi; done"

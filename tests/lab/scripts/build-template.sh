@@ -95,6 +95,9 @@ pm.start_servers = 2
 pm.min_spare_servers = 1
 pm.max_spare_servers = 3
 request_terminate_timeout = 60s
+; A test that fails shows where PHP was (tests/conftest.py).
+request_slowlog_timeout = 5s
+slowlog = /var/log/php/slow.log
 catch_workers_output = yes
 php_admin_value[memory_limit] = 96M
 php_admin_value[error_log] = /var/log/php/shop.log

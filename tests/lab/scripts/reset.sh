@@ -34,6 +34,7 @@ find "$folder/srv" -mindepth 1 -maxdepth 1 ! -name shop ! -name .old -exec rm -r
 find "$folder/home/shop" -mindepth 1 -maxdepth 1 ! -name .ssh ! -name '.bash*' ! -name .profile -exec rm -rf {} +
 inside sh -c 'rm -rf /var/log/mail-sink/* /var/log/mysql/*
     : >/var/log/php/shop.log
+    : >/var/log/php/slow.log
     find /tmp /var/tmp -mindepth 1 -user shop -delete 2>/dev/null
     systemctl reset-failed
     systemctl start nginx "$@"' sh "${units[@]}"
