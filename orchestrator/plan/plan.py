@@ -10,11 +10,12 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.contract.model import Contract, Hold, Policy, Window
+from orchestrator.contract.model import Contract, Hold, Policy, Site, Window
 from orchestrator.errors import Refused, Usage
 from orchestrator.plan.part import Part
 from orchestrator.plan.step import Step, step
 from orchestrator.plan.variables import place_variables
+from orchestrator.probe.functions import pictured
 
 SCHEMA = 1
 ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
@@ -65,6 +66,8 @@ AWAY = ("bring", "stage", "rehearse", "leave")
 # What lies in the staging place is on the staging host, where there is one; and so is a drill.
 IN_STAGING = (Duty.DRILL, Duty.SHOW, Duty.UNSTAGE)
 NEWEST = "newest"
+# Tags of tasks: what is done only where pages are looked at by a browser, and only where staging is on a host of its own.
+PICTURES, ELSEWHERE = "pictures", "elsewhere"
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class SiteRun:
     batches: tuple[tuple[Step, ...], ...]
     # Handed to Ansible for this run: our own ids and names only, never words of the contract.
     variables: Mapping[str, Any]
+    # Tags of the tasks that this contract gives nothing to do: skipping a task on a host costs as much as a short one.
+    needless: tuple[str, ...] = ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -209,6 +214,7 @@ def make_plan(
                     **({"upkeep_site": name, "upkeep_to": elsewhere} if elsewhere else {}),
                     **({"upkeep_staging_host": staging} if staging else {}),
                 },
+                needless=_needless(contract, site),
             )
         )
     return Plan(contract.client.id, digest, made, tuple(runs))
@@ -309,6 +315,13 @@ def _run_variables(run: str, point: str, duty: Duty, holds: Sequence[Hold]) -> d
         # A site that is well seldom needs a restore, and a drill says nothing about production.
         variables["site_probe_must_be_healthy"] = False
     return variables
+
+
+def _needless(contract: Contract, site: Site) -> tuple[str, ...]:
+    wish = contract.scope.update.pictures if contract.scope.update else None
+    return tuple(
+        tag for tag, wanted in ((PICTURES, pictured(wish, site)), (ELSEWHERE, site.staging.host)) if not wanted
+    )
 
 
 def _promised(contract: Contract, duty: Duty) -> dict[str, Any]:

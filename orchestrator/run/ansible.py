@@ -22,6 +22,9 @@ from orchestrator.run.events import Reader, StepReport
 GRACE_SECONDS = 5.0
 # Names in the folder of one call: the variables of all its sites, those of each, and ansible-runner's own part.
 VARIABLES, HOSTS, IDENT = "vars.json", "hosts.json", "batch"
+# The tag of the tasks in which roles judge their variables, and of no other. What a plan gives was held against the same
+# specifications (tests/seam), and the modules judge each value again: that is six tasks less.
+JUDGING = "always"
 _NONE = object()
 
 
@@ -50,6 +53,8 @@ class Call:
     variables: Mapping[str, Any]
     scratch: Path
     log: Path
+    # Tags of tasks that are left out.
+    needless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,7 @@ def carry_out_together(project: Project, scratch: Path, parts: Sequence[Part]) -
                 *["-I", "-S", leash.__file__, str(os.getpid()), project.program or _program("ansible-playbook")],
                 *[str(steps), *_inventory_arguments(project)],
                 *(["--inventory", str(scratch / HOSTS)] if len(parts) > 1 else []),
-                # "always" is the tag of the tasks in which roles judge their variables, and of no other. What a plan gives was held
-                # against the same specifications (tests/seam), and the modules judge each value again: that is six tasks less.
-                *["--skip-tags", "always"],
+                *["--skip-tags", ",".join([JUDGING, *_needless(parts)])],
                 *["--limit", ",".join(part.call.host for part in parts), "--extra-vars", f"@{scratch / VARIABLES}"],
             ],
             private_data_dir=str(scratch),
@@ -263,6 +266,12 @@ def _prepare(project: Project, scratch: Path, parts: Sequence[Part]) -> Path:
         }
         _write(scratch / HOSTS, {"all": {"hosts": own}})
     return steps
+
+
+def _needless(parts: Sequence[Part]) -> list[str]:
+    """Return the tags of what none of the sites needs. Where one does, the tasks find out by themselves for the others."""
+    first, *others = [part.call.needless for part in parts]
+    return [tag for tag in first if all(tag in each for each in others)]
 
 
 def _write(file: Path, value: Mapping[str, Any]) -> None:

@@ -159,6 +159,7 @@ def _batch(desk: Desk, run: SiteRun, recorder: Recorder, batch: Batch, log: Path
         variables={**run.variables, "upkeep_pictures_folder": str(pictures_folder(desk.state, run.run))},
         scratch=desk.state / "work" / run.run,
         log=log,
+        needless=run.needless,
     )
     desk.carry_out(desk.project, call, Listener(on_begin, on_end, cancelled))
 

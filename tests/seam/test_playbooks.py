@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.plan.plan import ELSEWHERE, PICTURES
 from orchestrator.plan.step import STEPS
-from tests.seam.ansible_side import PLAYBOOKS, ROLES, playbooks
+from tests.seam.ansible_side import PLAYBOOKS, ROLES, playbooks, role_names
 
 PLAY_KEYS = {"name", "hosts", "gather_facts", "any_errors_fatal", "tasks"}
 TASK_KEYS = {"name", "ansible.builtin.import_role"}
@@ -48,6 +49,31 @@ def test_a_playbook_is_a_target_and_a_role(playbook: Path) -> None:
 def test_a_playbook_names_task_files_that_exist(playbook: Path) -> None:
     for role, verb in role_calls(playbook):
         assert (ROLES / role / "tasks" / f"{verb}.yml").is_file(), f"{playbook.name}: {role} has no verb {verb}"
+
+
+# What a task looks at that has such a tag: a planned run leaves it out by the tag, and by hand it finds out by itself.
+WHEN = {
+    PICTURES: "_pictures.pages | default([]) | length > 0",
+    ELSEWHERE: "_site.staging.host | default('') | length > 0",
+}
+
+
+@pytest.mark.parametrize("role", role_names())
+@pytest.mark.parametrize("verb", ["create", "rehearse"])
+def test_what_is_left_out_of_a_planned_run_is_what_would_find_nothing_to_do(role: str, verb: str) -> None:
+    file = ROLES / role / "tasks" / f"{verb}.yml"
+    for task in yaml.safe_load(file.read_text()) if file.is_file() else ():
+        conditions = task.get("when", [])
+        conditions = [conditions] if isinstance(conditions, str) else conditions
+        wanted = [tag for tag, words in WHEN.items() if f"{role}{words}" in conditions]
+        assert task.get("tags", []) == wanted, task["name"]
+
+
+def test_no_other_task_has_a_tag() -> None:
+    tagged = [
+        file for file in ROLES.glob("*/tasks/*.yml") for task in yaml.safe_load(file.read_text()) if "tags" in task
+    ]
+    assert {file.stem for file in tagged} == {"create", "rehearse"}
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))

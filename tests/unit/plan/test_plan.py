@@ -70,6 +70,19 @@ def test_an_update_is_rehearsed_on_the_staging_host_and_delivered_from_there() -
     assert (run.host, run.point, run.variables["upkeep_point"]) == ("shop", ID, ID)
 
 
+def test_what_a_contract_gives_nothing_to_do_is_left_out_but_not_of_a_run_that_is_taken_up_again() -> None:
+    def needless(contract: Contract) -> tuple[str, ...]:
+        (run,) = make_plan(contract, "d" * 64, made=MADE, duty=Duty.UPDATE, ids={"shop": ID}, holds={}).runs
+        return run.needless
+
+    assert needless(CONTRACT) == ("pictures", "elsewhere")
+    assert needless(AWAY) == ("pictures",)
+    assert needless(contract_with((*UPDATE, "pictures"), {"threshold": 0.01})) == ("elsewhere",)
+    # The ledger does not say of what there was nothing to do, and the contract may have changed since.
+    again = remade_run(run=ID, point=ID, client="a", site="shop", host="shop", duty=Duty.UPDATE, variables={})
+    assert again.needless == ()
+
+
 def test_a_rehearsal_on_the_staging_host_tries_the_newest_restore_point() -> None:
     run = away(Duty.REHEARSE)
     assert [step.name for step in run.steps] == ["preflight", "bring", "stage", "rehearse", "release", "leave"]

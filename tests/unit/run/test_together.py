@@ -108,6 +108,21 @@ def test_what_ansible_said_of_a_step_without_a_report_is_kept_for_that_site(
     assert results["blog"].log is None
 
 
+def test_only_what_no_site_has_a_use_for_is_left_out(desk: MakeDesk, project: FakeProject) -> None:
+    playbook = project.content / "playbooks" / "preflight.yml"
+    task = playbook.read_text().partition("tasks:\n")[2]
+    tagged = [
+        task.replace("step: preflight", f"step: {tag}") + f"      tags: [{tag}]\n" for tag in ("pictures", "elsewhere")
+    ]
+    playbook.write_text(playbook.read_text() + "".join(tagged))
+    shop, blog = runs(Duty.BACKUP)
+    shop = replace(shop, needless=("pictures", "elsewhere"))
+    begin_together(desk(real=True), [shop, replace(blog, needless=("pictures",))], "digest")
+    assert project.steps("shop") == project.steps("blog") == ["preflight", "elsewhere", "snapshot", "release"]
+    begin_together(desk(real=True), [replace(shop, run="20261123T020000Z-1f0c9a2b")], "digest")
+    assert project.steps("shop")[4:] == ["preflight", "snapshot", "release"]
+
+
 def test_a_site_that_another_run_has_is_busy_and_the_other_one_is_done(
     desk: MakeDesk, project: FakeProject, ledger: Ledger
 ) -> None:
