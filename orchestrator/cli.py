@@ -34,6 +34,7 @@ from orchestrator.cli_options import (
 )
 from orchestrator.complaint import complain, help_for, write_crash
 from orchestrator.errors import UpkeepError, Usage
+from orchestrator.garbage import look_seldom
 from orchestrator.run.places import state_folder
 
 if TYPE_CHECKING:
@@ -327,5 +328,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def command() -> int:
+    """Be the program `upkeep`: the command line in a process of its own."""
+    look_seldom()
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import Refused
+from orchestrator.garbage import look_seldom
 from orchestrator.run.gateway_door import Door, GatewayError
 from orchestrator.run.gateway_server import QuietHandler, SocketServer
 
@@ -217,6 +218,7 @@ class ControlHandler(QuietHandler):
 
 def main() -> int:
     """Begin, say where it is asked, and stay until the process that it serves is gone."""
+    look_seldom()
     try:
         # A handle, because numbers are given out again.
         job = os.pidfd_open(json.loads(sys.stdin.readline())["watch"])

@@ -79,7 +79,7 @@ def test_help_is_the_command_line_and_nothing_else(terminal: Terminal, words: li
     assert {each for each in modules if each.startswith("orchestrator.")} <= {
         "orchestrator.cli", "orchestrator.cli_artefact", "orchestrator.cli_contract", "orchestrator.cli_due", "orchestrator.cli_options",
         "orchestrator.cli_probe", "orchestrator.cli_proof", "orchestrator.cli_restore", "orchestrator.cli_store",
-        "orchestrator.complaint", "orchestrator.errors", "orchestrator.run", "orchestrator.run.places",
+        "orchestrator.complaint", "orchestrator.errors", "orchestrator.garbage", "orchestrator.run", "orchestrator.run.places",
     }  # fmt: skip
 
 
