@@ -13,6 +13,8 @@ import selectors
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,23 +61,25 @@ class Opening:
     The gateway ends the session when the block is left before the way was told, and when this process is killed meanwhile.
     """
 
-    def __init__(self, control: str, kind: str, given: dict[str, Any], seconds: float = SECONDS) -> None:
-        """Tell it what the session is for, and wait for nothing."""
-        self._control = control
-        self._line = Line(control, seconds)
-        self._line.send_json(f"/{kind}", given)
+    def __init__(self, find: Callable[[], str], kind: str, given: dict[str, Any], seconds: float = SECONDS) -> None:
+        """Find the gateway and tell it what the session is for, and wait for neither: the host can be asked meanwhile."""
+        self._find, self._kind, self._given, self._seconds = find, kind, given, seconds
+        self._aside = ThreadPoolExecutor(1)
+        self._told_it = self._aside.submit(self._tell)
         self._told: dict[str, Any] | None = None
 
     def __enter__(self) -> Opening:
         return self
 
     def __exit__(self, *failed: object) -> None:
-        self._line.close()
+        self._aside.shutdown()
+        if self._told_it.exception() is None:
+            self._told_it.result()[1].close()
 
     def begun(self) -> dict[str, Any]:
-        """Return what the gateway says of it. Raises Unanswered when it is not opened."""
+        """Return what the gateway says of it. Raises Unanswered when it is not opened, and OSError where no gateway is."""
         if self._told is None:
-            self._told = self._line.heard()
+            self._told = self._told_it.result()[1].heard()
         return self._told
 
     def led(self, way: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +88,15 @@ class Opening:
         Raises Unanswered.
         """
         told = self.begun()
-        self._line.send_json(f"/{told['session']}/way", way)
-        return {**told, **self._line.heard(), "control": f"{self._control}/{told['session']}"}
+        control, line = self._told_it.result()
+        line.send_json(f"/{told['session']}/way", way)
+        return {**told, **line.heard(), "control": f"{control}/{told['session']}"}
+
+    def _tell(self) -> tuple[str, Line]:
+        control = self._find()
+        line = Line(control, self._seconds)
+        line.send_json(f"/{self._kind}", self._given)
+        return control, line
 
 
 def asked(control: str, what: str, value: dict[str, Any]) -> dict[str, Any]:

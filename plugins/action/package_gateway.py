@@ -59,7 +59,7 @@ class ActionModule(StoreGateway):
         wanted = {**given, "client": given["store"]["prefix"].partition("/")[0]}
         told: dict[str, Any] = {}
         try:
-            with Opening(gateway(), "packages", wanted, STORE_SECONDS) as opening:
+            with Opening(gateway, "packages", wanted, STORE_SECONDS) as opening:
                 begun = opening.begun()
                 told["artefacts"] = begun["artefacts"]
                 if begun["failure"]:

@@ -23,15 +23,18 @@ PLUGINS = Path(__file__).resolve().parents[1]
 BUILT = "ansiballz_cache"
 
 
+SOURCES = [PLUGINS / "modules" / "site_step.py", *(PLUGINS / "module_utils").glob("*.py")]
+# Read while Ansible imports this, before it forks: no worker reads the sources again.
+BUILDS = KeptBuilds(cache_folder() / "modules", "site_step", (__version__, sys.version, str(PLUGINS)), SOURCES)
+
+
 class ActionModule(Normal):  # type: ignore[misc]
     """What Ansible does with any module."""
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Run the module."""
-        sources = [PLUGINS / "modules" / "site_step.py", *(PLUGINS / "module_utils").glob("*.py")]
-        builds = KeptBuilds(cache_folder() / "modules", "site_step", (__version__, sys.version, str(PLUGINS)), sources)
         here = Path(constants.DEFAULT_LOCAL_TMP) / BUILT
-        builds.lay_out(here)
+        BUILDS.lay_out(here)
         result: dict[str, Any] = super().run(tmp, task_vars)
-        builds.keep(here)
+        BUILDS.keep(here)
         return result

@@ -71,7 +71,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _started(self, given: dict[str, Any]) -> dict[str, Any]:
         program, root = given.pop("program", ""), given.pop("root", "")
-        with gateway_client.Opening(gateway(), "repository", given) as opening:
+        with gateway_client.Opening(gateway, "repository", given) as opening:
             # While it begins, the host is asked.
             told = opening.led(self._way(self._lend(program, root)))
         # The address holds the secret, and the password is one. Ansible keeps such a result from the screen, the log and every callback.

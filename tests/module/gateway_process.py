@@ -62,7 +62,7 @@ class Running:
 
     def open(self, given: dict[str, Any], way: dict[str, Any] | None = None) -> dict[str, Any]:
         """Open a session for a repository."""
-        with gateway_client.Opening(self.control, "repository", given) as opening:
+        with gateway_client.Opening(lambda: self.control, "repository", given) as opening:
             return opening.led(way or {})
 
     def report(self, told: dict[str, Any]) -> dict[str, Any]:

@@ -258,7 +258,7 @@ WORKER = """
 import json, sys, time
 from orchestrator.run.gateway_client import Opening
 given = json.loads(sys.stdin.readline())
-opening = Opening(given["control"], "repository", given["terms"])
+opening = Opening(lambda: given["control"], "repository", given["terms"])
 print(opening.begun()["socket"], flush=True)
 time.sleep(60)
 """
@@ -279,7 +279,7 @@ def test_a_session_that_is_told_no_way_ends(repository: Repository, killed: bool
                 assert place.is_socket()
                 worker.kill()
         else:
-            with Opening(gateway.control, "repository", given) as opening:
+            with Opening(lambda: gateway.control, "repository", given) as opening:
                 place = Path(opening.begun()["socket"])
                 assert place.is_socket()
         until(lambda: not place.exists())

@@ -196,7 +196,7 @@ def test_packages_and_a_repository_are_served_by_one_process_and_not_by_one_sess
 ) -> None:
     added = put(repository.store, tmp_path)
     restic = gateway.open(terms(repository.store))
-    with Opening(gateway.control, "packages", wanted(repository.store, tmp_path)) as opening:
+    with Opening(lambda: gateway.control, "packages", wanted(repository.store, tmp_path)) as opening:
         told = opening.led({})
     assert told["artefacts"] == [
         {"kind": "plugin", "slug": "forms", "file": "forms/forms.php", "version": "2.0", "sha256": added.sha256}
@@ -219,7 +219,7 @@ def test_packages_and_a_repository_are_served_by_one_process_and_not_by_one_sess
 
 
 def test_where_there_is_nothing_to_give_no_session_is_opened(store: Store, gateway: Running, tmp_path: Path) -> None:
-    with Opening(gateway.control, "packages", wanted(store, tmp_path)) as opening:
+    with Opening(lambda: gateway.control, "packages", wanted(store, tmp_path)) as opening:
         assert opening.begun() == {"artefacts": [], "session": "", "failure": ""}
 
 
@@ -229,7 +229,7 @@ def test_what_the_store_has_is_told_where_no_session_can_be_opened(
     added = put(store, tmp_path)
     source = {"downloads": "http://192.0.2.1:9", "api": "http://192.0.2.1:9"}
     (tmp_path / "kept").write_text("no folder")
-    with Opening(gateway.control, "packages", wanted(store, tmp_path, wordpress_org=source)) as opening:
+    with Opening(lambda: gateway.control, "packages", wanted(store, tmp_path, wordpress_org=source)) as opening:
         told = opening.begun()
     assert [each["sha256"] for each in told["artefacts"]] == [added.sha256]
     assert told["session"] == ""
@@ -241,7 +241,7 @@ def test_a_store_that_does_not_say_what_it_has_is_said_with_what_to_type(
 ) -> None:
     away = wanted(store, tmp_path) | {"store": store.options() | {"endpoint": "http://127.0.0.1:9"}}
     with (
-        Opening(gateway.control, "packages", away, STORE_SECONDS) as opening,
+        Opening(lambda: gateway.control, "packages", away, STORE_SECONDS) as opening,
         pytest.raises(Unanswered, match=r"the store http://127\.0\.0\.1:9 cannot be reached") as failed,
     ):
         opening.begun()
@@ -262,7 +262,7 @@ control = store_gateway.gateway()
 assert Path(constants.DEFAULT_LOCAL_TMP, "upkeep-gateway").read_text() == control
 ask(control, "read", given["read"])
 for kind in ("repository", "packages"):
-    with Opening(control, kind, given[kind]) as opening:
+    with Opening(lambda: control, kind, given[kind]) as opening:
         opening.begun()
 print(json.dumps(sorted(sys.modules)))
 """
