@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.contract.load import find_client
-from orchestrator.errors import Refused, Usage
+from orchestrator.errors import Usage
 from orchestrator.ledger.address import peek
 from orchestrator.ledger.ledger import Ledger, open_ledger
 from orchestrator.plan.due import Due, Proved
@@ -17,11 +17,11 @@ from orchestrator.plan.plan import choose_sites
 from orchestrator.plan.rotation import Reading
 from orchestrator.planning import Client, read_client
 from orchestrator.results import Answer, hold_answer, status_answer
-from orchestrator.run.ansible import InventoryError, host_variables
 from orchestrator.run.runs import alive
 from orchestrator.run.store import KEYS, point_answers, stored_points
 from orchestrator.screen import safe, show_rows, size
 from orchestrator.settings import Settings
+from orchestrator.vault import kept_for
 
 LAST_RUNS = 10
 
@@ -74,19 +74,7 @@ def points(settings: Settings, client: Client, sites: Sequence[str]) -> list[Ans
     store = client.contract.store
     for name in choose_sites(client.contract, sites):
         host = client.contract.site(name).production.host
-        scratch = settings.state / "work" / settings.new_id(settings.clock())
-        try:
-            keys = host_variables(settings.project(client.id), host, KEYS, scratch)
-        except InventoryError as error:
-            raise Refused(
-                f"Ansible cannot read the inventory of {client.id}: {error}",
-                f"ansible-inventory -i {settings.inventories / client.id} --list",
-            ) from None
-        if missing := [key for key in KEYS if key not in keys]:
-            raise Refused(
-                f"host {host} has no {' and no '.join(missing)}.",
-                f"ansible-vault edit {settings.inventories / client.id}/group_vars/all/vault.yml",
-            )
+        keys = kept_for(settings, client, host, KEYS)
         stored = stored_points(store, access_key=keys[KEYS[0]], secret_key=keys[KEYS[1]], client=client.id, site=name)
         found += point_answers(
             stored,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.contract.load import find_client, other_host
-from orchestrator.errors import Refused, Usage
+from orchestrator.errors import Usage
 from orchestrator.plan.part import Part, ask_part
 from orchestrator.plan.plan import Duty, Plan, choose_sites
 from orchestrator.planning import Client, planned, read_client
-from orchestrator.run.ansible import InventoryError, host_variables
 from orchestrator.run.store import KEYS
 from orchestrator.settings import Settings
+from orchestrator.vault import kept_for
 
 STAGING = "staging"
 NEEDED = (*KEYS, "site_snapshot_password")
@@ -44,19 +44,7 @@ def removal(settings: Settings, client: str, site: str, point: str, to: str) -> 
 def check_host(settings: Settings, client: Client, site: str, to: str) -> None:
     """See that a site may be brought to that host, and that the vault says for it what is needed."""
     other_host(find_client(settings.inventories, client.id).absolute(), client.contract, site, to)
-    scratch = settings.state / "work" / settings.new_id(settings.clock())
-    try:
-        found = host_variables(settings.project(client.id), to, NEEDED, scratch)
-    except InventoryError as error:
-        raise Refused(
-            f"Ansible cannot read the inventory of {client.id}: {error}",
-            f"ansible-inventory -i {settings.inventories / client.id} --list",
-        ) from None
-    if missing := [name for name in NEEDED if name not in found]:
-        raise Refused(
-            f"host {to} has no {' and no '.join(missing)}.",
-            f"ansible-vault edit {settings.inventories / client.id}/group_vars/all/vault.yml",
-        )
+    kept_for(settings, client, to, NEEDED)
 
 
 def chosen_part(

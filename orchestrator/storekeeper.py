@@ -16,13 +16,13 @@ from orchestrator.plan.retention import Decision, Judged, decide
 from orchestrator.planning import Client
 from orchestrator.results import Answer
 from orchestrator.run import bucket_trial, lock_renewal
-from orchestrator.run.ansible import InventoryError, host_variables
 from orchestrator.run.bucket import Bucket, Done, Keys, apply_policy, opened, prepare
 from orchestrator.run.mend import Mended, mend
 from orchestrator.run.prune import remove, stock
 from orchestrator.run.restic import Restic, ResticFailed, repository
 from orchestrator.run.store import KEYS
 from orchestrator.settings import Settings
+from orchestrator.vault import kept_for
 
 # The key of the bucket's owner: it never leaves the controller. Without it the hosts' key has to do everything.
 OWNER_KEYS = ("upkeep_store_access_key", "upkeep_store_secret_key")
@@ -256,19 +256,7 @@ def _ledger(
 def secrets_of(settings: Settings, client: Client, site: str) -> Secrets:
     """Ask Ansible what the vault has for a site. Raises Refused when something is missing."""
     host = client.contract.site(site).production.host
-    scratch = settings.state / "work" / settings.new_id(settings.clock())
-    try:
-        found = host_variables(settings.project(client.id), host, (*KEYS, *OWNER_KEYS, PASSWORD, TRANSPORT), scratch)
-    except InventoryError as error:
-        raise Refused(
-            f"Ansible cannot read the inventory of {client.id}: {error}",
-            f"ansible-inventory -i {settings.inventories / client.id} --list",
-        ) from None
-    if missing := [key for key in (*KEYS, PASSWORD) if key not in found]:
-        raise Refused(
-            f"host {host} has no {' and no '.join(missing)}.",
-            f"ansible-vault edit {settings.inventories / client.id}/group_vars/all/vault.yml",
-        )
+    found = kept_for(settings, client, host, (*KEYS, PASSWORD), (*OWNER_KEYS, TRANSPORT))
     theirs = Keys(found[KEYS[0]], found[KEYS[1]])
     ours = Keys(found[OWNER_KEYS[0]], found[OWNER_KEYS[1]]) if all(key in found for key in OWNER_KEYS) else theirs
     return Secrets(ours, theirs if found.get(TRANSPORT) == "direct" else None, found[PASSWORD])
