@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator import cli, storekeeper
+from orchestrator import cli, vault
 from orchestrator.contract.model import Store
 from orchestrator.run.ansible import Project
 from orchestrator.run.ansible import host_variables as ask_ansible
@@ -163,20 +163,20 @@ class Depot:
         """Type a command at a given time. Without `ansible` the vault is read here: that saves a second each time."""
         self.monkeypatch.setattr(cli, "now", lambda: now)
         asked = ask_ansible if ansible else self._variables
-        self.monkeypatch.setattr(storekeeper, "host_variables", asked)
+        self.monkeypatch.setattr(vault, "host_variables", asked)
         self.monkeypatch.setenv("UPKEEP_INVENTORIES", str(self.folder / "inventories"))
         self.monkeypatch.setenv("UPKEEP_LEDGER", str(self.folder / "state" / "ledger.sqlite"))
         self.capsys.readouterr()
         code = cli.main(words)
         said = self.capsys.readouterr()
-        vault = yaml.safe_load((self.contract.parent / "group_vars" / "all" / "vault.yml").read_text())
-        secrets = [value for name, value in vault.items() if name.endswith(("secret_key", "password"))]
+        kept = yaml.safe_load((self.contract.parent / "group_vars" / "all" / "vault.yml").read_text())
+        secrets = [value for name, value in kept.items() if name.endswith(("secret_key", "password"))]
         assert not [secret for secret in secrets if secret in said.out + said.err]
         return Said(code, said.out, said.err)
 
     def _variables(self, project: Project, host: str, names: tuple[str, ...], scratch: Path) -> dict[str, str]:
-        vault = yaml.safe_load((project.inventory / "group_vars" / "all" / "vault.yml").read_text())
-        return {name: vault[name] for name in names if name in vault}
+        kept = yaml.safe_load((project.inventory / "group_vars" / "all" / "vault.yml").read_text())
+        return {name: kept[name] for name in names if name in kept}
 
     def restic(self, *words: str) -> Any:
         """Ask the repository, as a client who leaves would."""
