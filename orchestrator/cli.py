@@ -34,7 +34,7 @@ from orchestrator.cli_options import (
 )
 from orchestrator.complaint import complain, help_for, write_crash
 from orchestrator.errors import UpkeepError, Usage
-from orchestrator.garbage import look_seldom
+from orchestrator.garbage import not_at_the_end
 from orchestrator.run.places import state_folder
 
 if TYPE_CHECKING:
@@ -330,7 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command() -> int:
     """Be the program `upkeep`: the command line in a process of its own."""
-    look_seldom()
+    not_at_the_end()
     return main()
 
 

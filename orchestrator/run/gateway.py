@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import Refused
-from orchestrator.garbage import look_seldom
+from orchestrator.garbage import not_at_the_end
 from orchestrator.run.gateway_door import Door, GatewayError
 from orchestrator.run.gateway_server import QuietHandler, SocketServer
 
@@ -218,7 +218,7 @@ class ControlHandler(QuietHandler):
 
 def main() -> int:
     """Begin, say where it is asked, and stay until the process that it serves is gone."""
-    look_seldom()
+    not_at_the_end()
     try:
         # A handle, because numbers are given out again.
         job = os.pidfd_open(json.loads(sys.stdin.readline())["watch"])
