@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from orchestrator.ledger.ledger import open_ledger
 from orchestrator.ledger.values import RunEntry, StepEntry
+from tests.archives import pack
 from tests.depot import BUCKET, Depot
 
 pytest_plugins = ["tests.depot_fixtures"]
@@ -28,10 +28,8 @@ def by_gateway(depot: Depot) -> Depot:
 def package(folder: Path, version: str = "2.1", text: str = "words") -> Path:
     """Write a plugin's package."""
     path = folder / f"{version}-{text}.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        header = f"<?php\n/*\n * Plugin Name: Forms\n * Version: {version}\n * Author: Forms [red]Ltd\n */\n"
-        archive.writestr("forms/forms.php", header)
-        archive.writestr("forms/readme.txt", text)
+    header = f"<?php\n/*\n * Plugin Name: Forms\n * Version: {version}\n * Author: Forms [red]Ltd\n */\n"
+    pack(path, {"forms/forms.php": header, "forms/readme.txt": text})
     return path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from orchestrator.run.package_store import PackageStore, stored
 from orchestrator.run.release_catalogue import ReleaseCatalogue
 from plugins.module_utils import package_source
 from plugins.module_utils.packages import Change, PackageError
+from tests.archives import pack
 from tests.module.gateway_kit import BUCKET, Store, Way
 
 ADDED = "2026-11-23T14:00:00+00:00"
@@ -33,9 +33,8 @@ ADDED = "2026-11-23T14:00:00+00:00"
 def package(folder: Path, version: str = "2.0", text: str = "words") -> Path:
     """Write a plugin's package."""
     path = folder / f"forms-{version}-{text}.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("forms/forms.php", f"<?php\n/* Plugin Name: Forms\n * Version: {version}\n */\n")
-        archive.writestr("forms/readme.txt", text)
+    header = f"<?php\n/* Plugin Name: Forms\n * Version: {version}\n */\n"
+    pack(path, {"forms/forms.php": header, "forms/readme.txt": text})
     return path
 
 

@@ -9,7 +9,6 @@ import os
 import socket
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from orchestrator.run import package_cache
 from orchestrator.run.host_code import packages
 from orchestrator.run.package_cache import KEEP_SECONDS, NO_CHECKSUMS, PackageCache
 from orchestrator.run.publisher import NOT_AGAIN_SECONDS, NotReached
+from tests.archives import pack
 
 from .publishers import Desk, served
 
@@ -35,9 +35,7 @@ CORE_FILES = {
 def packed(files: dict[str, bytes]) -> bytes:
     """Return an archive of these files."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
+    pack(buffer, files)
     return buffer.getvalue()
 
 
