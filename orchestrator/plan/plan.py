@@ -67,7 +67,7 @@ AWAY = ("bring", "stage", "rehearse", "leave")
 IN_STAGING = (Duty.DRILL, Duty.SHOW, Duty.UNSTAGE)
 NEWEST = "newest"
 # Tags of tasks: what is done only where pages are looked at by a browser, and only where staging is on a host of its own.
-PICTURES, ELSEWHERE = "pictures", "elsewhere"
+PICTURES, STAGING_HOST = "pictures", "staging_host"
 
 
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ def _run_variables(run: str, point: str, duty: Duty, holds: Sequence[Hold]) -> d
 def _needless(contract: Contract, site: Site) -> tuple[str, ...]:
     wish = contract.scope.update.pictures if contract.scope.update else None
     return tuple(
-        tag for tag, wanted in ((PICTURES, pictured(wish, site)), (ELSEWHERE, site.staging.host)) if not wanted
+        tag for tag, wanted in ((PICTURES, pictured(wish, site)), (STAGING_HOST, site.staging.host)) if not wanted
     )
 
 

@@ -63,9 +63,8 @@ class Opening:
 
     def __init__(self, find: Callable[[], str], kind: str, given: dict[str, Any], seconds: float = SECONDS) -> None:
         """Find the gateway and tell it what the session is for, and wait for neither: the host can be asked meanwhile."""
-        self._find, self._kind, self._given, self._seconds = find, kind, given, seconds
         self._aside = ThreadPoolExecutor(1)
-        self._told_it = self._aside.submit(self._tell)
+        self._told_it = self._aside.submit(_tell, find, kind, given, seconds)
         self._told: dict[str, Any] | None = None
 
     def __enter__(self) -> Opening:
@@ -91,12 +90,6 @@ class Opening:
         control, line = self._told_it.result()
         line.send_json(f"/{told['session']}/way", way)
         return {**told, **line.heard(), "control": f"{control}/{told['session']}"}
-
-    def _tell(self) -> tuple[str, Line]:
-        control = self._find()
-        line = Line(control, self._seconds)
-        line.send_json(f"/{self._kind}", self._given)
-        return control, line
 
 
 def asked(control: str, what: str, value: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +136,13 @@ class Line(http.client.HTTPConnection):
             refusals = told.get("report", {}).get("refusals", [])
             raise Unanswered("; ".join([str(told.get("error")), *refusals[-3:]]), str(told.get("next_step", "")))
         return told
+
+
+def _tell(find: Callable[[], str], kind: str, given: dict[str, Any], seconds: float) -> tuple[str, Line]:
+    control = find()
+    line = Line(control, seconds)
+    line.send_json(f"/{kind}", given)
+    return control, line
 
 
 def _noted(note: Path) -> str:

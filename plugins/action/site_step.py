@@ -21,8 +21,6 @@ from orchestrator.run.places import cache_folder
 PLUGINS = Path(__file__).resolve().parents[1]
 # Where Ansible looks for a module that it has built in this call already (ansible.executor.module_common).
 BUILT = "ansiballz_cache"
-
-
 SOURCES = [PLUGINS / "modules" / "site_step.py", *(PLUGINS / "module_utils").glob("*.py")]
 # Read while Ansible imports this, before it forks: no worker reads the sources again.
 BUILDS = KeptBuilds(cache_folder() / "modules", "site_step", (__version__, sys.version, str(PLUGINS)), SOURCES)

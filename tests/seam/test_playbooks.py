@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.plan.plan import ELSEWHERE, PICTURES
+from orchestrator.plan.plan import PICTURES, STAGING_HOST
 from orchestrator.plan.step import STEPS
 from tests.seam.ansible_side import PLAYBOOKS, ROLES, playbooks, role_names
 
@@ -54,7 +54,7 @@ def test_a_playbook_names_task_files_that_exist(playbook: Path) -> None:
 # What a task looks at that has such a tag: a planned run leaves it out by the tag, and by hand it finds out by itself.
 WHEN = {
     PICTURES: "_pictures.pages | default([]) | length > 0",
-    ELSEWHERE: "_site.staging.host | default('') | length > 0",
+    STAGING_HOST: "_site.staging.host | default('') | length > 0",
 }
 
 

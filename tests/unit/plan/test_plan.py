@@ -75,9 +75,9 @@ def test_what_a_contract_gives_nothing_to_do_is_left_out_but_not_of_a_run_that_i
         (run,) = make_plan(contract, "d" * 64, made=MADE, duty=Duty.UPDATE, ids={"shop": ID}, holds={}).runs
         return run.needless
 
-    assert needless(CONTRACT) == ("pictures", "elsewhere")
+    assert needless(CONTRACT) == ("pictures", "staging_host")
     assert needless(AWAY) == ("pictures",)
-    assert needless(contract_with((*UPDATE, "pictures"), {"threshold": 0.01})) == ("elsewhere",)
+    assert needless(contract_with((*UPDATE, "pictures"), {"threshold": 0.01})) == ("staging_host",)
     # The ledger does not say of what there was nothing to do, and the contract may have changed since.
     again = remade_run(run=ID, point=ID, client="a", site="shop", host="shop", duty=Duty.UPDATE, variables={})
     assert again.needless == ()

@@ -112,13 +112,14 @@ def test_only_what_no_site_has_a_use_for_is_left_out(desk: MakeDesk, project: Fa
     playbook = project.content / "playbooks" / "preflight.yml"
     task = playbook.read_text().partition("tasks:\n")[2]
     tagged = [
-        task.replace("step: preflight", f"step: {tag}") + f"      tags: [{tag}]\n" for tag in ("pictures", "elsewhere")
+        task.replace("step: preflight", f"step: {tag}") + f"      tags: [{tag}]\n"
+        for tag in ("pictures", "staging_host")
     ]
     playbook.write_text(playbook.read_text() + "".join(tagged))
     shop, blog = runs(Duty.BACKUP)
-    shop = replace(shop, needless=("pictures", "elsewhere"))
+    shop = replace(shop, needless=("pictures", "staging_host"))
     begin_together(desk(real=True), [shop, replace(blog, needless=("pictures",))], "digest")
-    assert project.steps("shop") == project.steps("blog") == ["preflight", "elsewhere", "snapshot", "release"]
+    assert project.steps("shop") == project.steps("blog") == ["preflight", "staging_host", "snapshot", "release"]
     begin_together(desk(real=True), [replace(shop, run="20261123T020000Z-1f0c9a2b")], "digest")
     assert project.steps("shop")[4:] == ["preflight", "snapshot", "release"]
 
