@@ -149,9 +149,9 @@ def put_in(source: str, target: str, paths: list[str], before: dict[str, Entry])
 
     A path that was there `before` keeps its mode, group and access list; a new one takes the group of its folder.
     """
-    there = [path for path in sorted(paths) if os.path.lexists(os.path.join(source, path))]
+    there = _there(source, sorted(paths))
     with writable(target, paths):
-        for path in sorted(set(paths) - set(there), reverse=True):
+        for path in reversed(_there(target, sorted(set(paths) - set(there)))):
             remove(os.path.join(target, path))
         access = {path: _access(os.path.join(target, path)) for path in there}
         for path in there:
@@ -166,6 +166,14 @@ def put_in(source: str, target: str, paths: list[str], before: dict[str, Entry])
             # An access list that a link had in the place of a file would be set where it leads.
             if access[path] and before.get(path) and not os.path.islink(os.path.join(target, path)):
                 os.setxattr(os.path.join(target, path), ACCESS, access[path])
+
+
+def _there(root: str, paths: list[str]) -> list[str]:
+    """Return those paths that tree `root` has. What is seen through a link is the place's that it leads to, and not there."""
+    top = os.path.realpath(root)
+    folders = {folder: os.path.realpath(os.path.join(root, folder)) for folder in set(map(os.path.dirname, paths))}
+    ours = {folder for folder, real in folders.items() if real == os.path.normpath(os.path.join(top, folder))}
+    return [path for path in paths if os.path.dirname(path) in ours and os.path.lexists(os.path.join(root, path))]
 
 
 def exchange(one: str, other: str) -> None:

@@ -70,6 +70,13 @@ def test_a_link_farm_is_the_same_tree_of_the_same_files(production: tuple[Any, .
     written=folder({b"a": folder()}),
     late=b"",
 )
+@example(  # a file that a link in the place of its folder leads to, under the name of one that was in that folder
+    code=folder({b"b": folder({b"a": folder({b"c.php": file(b"2")})})}),
+    released=folder({b"b": folder({b"a": link(b"../b"), b"c.php": file(b"1", mode=0o600)})}),
+    content=folder(),
+    written=folder(),
+    late=b"",
+)
 @settings(deadline=None, max_examples=80)
 def test_the_next_tree_has_what_staging_tested_and_what_visitors_wrote(
     code: tuple[Any, ...], released: tuple[Any, ...], content: tuple[Any, ...], written: tuple[Any, ...], late: bytes
