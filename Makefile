@@ -24,7 +24,7 @@ demo-down: venv ## remove every trace of the demo
 test: requirements-ceph ## every test there is: lint, types, imports, unit, seam, module, host, failures, molecule
 	@.venv/bin/python -m tests all
 
-test-quick: venv ## no root, no lab, a minute or two: formatting, types, imports, unit, seam
+test-quick: venv ## no root, no lab, about a minute: formatting, types, imports, unit and seam but for the slow ones
 	@.venv/bin/python -m tests quick
 
 lint: venv ## formatting, types, imports, YAML, Ansible, PHP

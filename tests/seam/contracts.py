@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from orchestrator.contract.model import Contract
@@ -45,6 +46,7 @@ CHANGES: dict[str, tuple[tuple[str | int, ...], Any]] = {
 CONTRACTS = tuple(CHANGES)
 
 
+@cache
 def contract_called(name: str) -> Contract:
     """Return the contract of that name."""
     path, value = CHANGES[name]

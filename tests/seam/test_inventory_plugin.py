@@ -17,6 +17,8 @@ from orchestrator.contract.load import load_contract
 from orchestrator.plan.variables import place_variables
 from tests.unit.contract.samples import REPOSITORY, SAMPLE
 
+pytestmark = pytest.mark.slow
+
 
 def ansible(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Start one of Ansible's programs as a person in this folder would."""

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.seam.ansible_side import ROOT
 
 USED = "ANSIBALLZ: using cached module"
@@ -33,6 +35,7 @@ def said(home: Path) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_ansible_builds_the_module_once_and_finds_it_in_its_next_call(tmp_path: Path) -> None:
     first = said(tmp_path)
     assert BUILT in first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from orchestrator import cli, remembered
 from orchestrator.contract.load import load_contract
@@ -47,6 +49,8 @@ REPOSITORY = SAMPLE.parents[2]
 # A Sunday, 03:30 in Berlin: inside of the sample's window.
 NIGHT = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
 NOON = datetime(2026, 11, 22, 11, 0, tzinfo=UTC)
+# A process builds it once for its one command; here one process types many.
+parser = functools.cache(typer.main.get_command)
 
 
 class Desk:
@@ -70,6 +74,7 @@ class Desk:
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(folder)
         monkeypatch.setattr(cli, "now", lambda: NIGHT)
+        monkeypatch.setattr(typer.main, "get_command", parser)
 
     def type(self, *words: str) -> tuple[int, str, str]:
         """Type a command; returns its code, what it printed, and what it complained."""
@@ -306,6 +311,7 @@ def test_with_several_sites_the_others_go_on_and_the_worst_decides(desk: Desk, t
     assert desk.type("run", "example", "--duty", "backup", "--site", "second")[0] == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_site_whole_and_says_so(desk: Desk) -> None:
     desk.project.script(
         snapshot={"seconds": 60}, recover={"evidence": {"state": "untouched"}, "msg": "nothing was touched"}
@@ -321,6 +327,7 @@ def test_ctrl_c_leaves_the_site_whole_and_says_so(desk: Desk) -> None:
     assert "Interrupted: The run was interrupted before production was touched." in out
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_killed_has_its_run_finished_or_put_back_by_resume(desk: Desk) -> None:
     desk.project.script(promote={"seconds": 5}, recover={"evidence": {"state": "put-back"}, "msg": "put back"})
     with desk.start("run", "example", "--now") as process:
@@ -541,6 +548,7 @@ SECRETS = "site_snapshot_access_key: a\nsite_snapshot_secret_key: b\nsite_snapsh
 ELSEWHERE = ("restore", "example", "--site", "shop", "--point", "newest", "--to")
 
 
+@pytest.mark.slow
 def test_a_recovery_on_another_host_begins_with_nothing_and_says_how_the_site_moves_there(desk: Desk) -> None:
     hosts = desk.inventories / "example" / "hosts.yml"
     known = json.loads(hosts.read_text())["all"]["hosts"]
@@ -693,6 +701,7 @@ def test_left_out(): pytest.skip("no such thing here")
 """
 
 
+@pytest.mark.slow
 def test_the_clients_own_tests_count(desk: Desk) -> None:
     desk.project.script(probe=[probed()])
     own = desk.contract.parent / "tests" / "test_own.py"

@@ -88,6 +88,7 @@ def test_who_only_looks_at_a_contract_needs_no_ledger_and_no_ansible(terminal: T
     assert not terminal.modules_of(*words) & (OTHERS | RUN)
 
 
+@pytest.mark.slow
 def test_a_plan_asks_the_ledger_when_there_is_one(terminal: Terminal) -> None:
     open_ledger(f"sqlite:///{terminal.ledger}").close()
     modules = terminal.modules_of("plan", "example")
@@ -96,6 +97,7 @@ def test_a_plan_asks_the_ledger_when_there_is_one(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("duty", ["backup", "update"])
+@pytest.mark.slow
 def test_a_run_imports_what_it_carries_out_and_nothing_else(terminal: Terminal, duty: str) -> None:
     open_ledger(f"sqlite:///{terminal.ledger}").close()
     modules = terminal.modules_of("run", "example", "--now", "--duty", duty)

@@ -31,7 +31,7 @@ def main():
     if "crash" in say:
         raise RuntimeError(say["crash"])
     until = time.time() + say.get("seconds", 0)
-    while time.time() < until:
+    while time.time() < until and not os.path.exists(os.path.join(folder, say.get("until", "never"))):
         time.sleep(0.05)
     answer = {"outcome": say.get("outcome", "done"), "msg": say.get("msg", step + " said so"),
               "evidence": dict(say.get("evidence", {}), step=step)}
@@ -79,7 +79,7 @@ STEPS = (
 class FakeProject:
     """Playbooks with the right names; `script(step=[answer, answer, …])` says what each call of a step answers.
 
-    `step_HOST` says it for one of several hosts.
+    `step_HOST` says it for one of several hosts. `seconds` says how long the step takes, `until` at which file's coming it ends before.
     """
 
     def __init__(self, folder: Path) -> None:

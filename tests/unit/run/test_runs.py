@@ -39,6 +39,7 @@ def wait_until(true: Callable[[], bool], *, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_good_run_is_done_and_every_step_is_in_the_ledger(
     desk: MakeDesk, project: FakeProject, ledger: Ledger, watcher: Watcher, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_site_that_is_not_well_before_is_not_touched_and_gets_an_incident(
     assert ledger.incidents("example", open_only=True) == ()
 
 
+@pytest.mark.slow
 def test_a_module_that_crashes_in_production_has_the_host_asked(
     desk: MakeDesk, project: FakeProject, watcher: Watcher, tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_module_that_is_still_at_work_is_waited_for(desk: MakeDesk, project: F
     assert watcher.asked == 2
 
 
+@pytest.mark.slow
 def test_a_playbook_that_cannot_be_read_is_found_before_any_step(desk: MakeDesk, project: FakeProject) -> None:
     (project.content / "playbooks" / "snapshot.yml").write_text("- hosts: [\n")
     result = begin(desk(real=True), planned(Duty.BACKUP), "digest")
@@ -144,6 +147,7 @@ def test_a_playbook_that_cannot_be_read_is_found_before_any_step(desk: MakeDesk,
     assert "YAML" in result.finish.reason
 
 
+@pytest.mark.slow
 def test_a_host_that_is_away_from_the_start_is_refused(desk: MakeDesk, project: FakeProject) -> None:
     hosts = {"shop": {"ansible_host": "127.0.0.1", "ansible_port": 1}}
     (project.inventory / "hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
@@ -152,6 +156,7 @@ def test_a_host_that_is_away_from_the_start_is_refused(desk: MakeDesk, project: 
     assert [step.ending for step in result.entry.steps] == ["unreachable"]
 
 
+@pytest.mark.slow
 def test_a_host_that_is_not_in_the_inventory_is_refused(desk: MakeDesk) -> None:
     run = planned(Duty.BACKUP)
     batches = tuple(tuple(replace(step, host="shp") for step in batch) for batch in run.batches)
@@ -160,6 +165,7 @@ def test_a_host_that_is_not_in_the_inventory_is_refused(desk: MakeDesk) -> None:
     assert "no hosts" in result.finish.reason
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_production_ends_ansible_and_asks_the_host(
     desk: MakeDesk, project: FakeProject, watcher: Watcher
 ) -> None:
@@ -182,6 +188,7 @@ def test_ctrl_c_before_production_is_touched_ends_with_130(desk: MakeDesk, proje
     assert (exit_code(result), result.finish.outcome) == (130, Outcome.REFUSED)
 
 
+@pytest.mark.slow
 def test_ansible_does_not_outlive_a_controller_that_was_killed(project: FakeProject, tmp_path: Path) -> None:
     # Left alone it would go on to the release, and take away what tells a resumed run how far production came.
     project.script(promote={"seconds": 45})
