@@ -33,6 +33,9 @@ from orchestrator.run.gateway_server import QuietHandler, SocketServer
 LOOK_SECONDS = 5.0
 # Who needs it after that starts another one. It also ends one whose job was over before it could be watched.
 UNUSED_SECONDS = 3600.0
+PREFIX = "upkeep-gateway-"
+# unix(7): the path of a socket has at most 107 bytes. Below the folder are `control` and a session's eight letters.
+LONGEST = 107 - len(f"/{PREFIX}12345678/12345678")
 
 
 class Sessions:
@@ -232,8 +235,7 @@ def main() -> int:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    # A short path: that of a socket may have 107 characters.
-    sessions = Sessions(Path(tempfile.mkdtemp(prefix="upkeep-gateway-")))
+    sessions = Sessions(_folder())
     try:
         handler = type("ControlHandlerOfOne", (ControlHandler,), {"sessions": sessions})
         # Leads to no host, ever.
@@ -248,6 +250,12 @@ def main() -> int:
     finally:
         shutil.rmtree(sessions.folder, ignore_errors=True)
     return 0
+
+
+def _folder() -> Path:
+    """Make the folder of the sockets where temporary files belong, or in /tmp if a socket there had too long a path."""
+    deep = len(os.fsencode(tempfile.gettempdir())) > LONGEST
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp" if deep else None))  # noqa: S108  # mkdtemp's are private
 
 
 def _set_after(process: int, over: threading.Event) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,19 @@ def test_it_begins_answers_and_ends_without_a_trace(repository: Repository) -> N
         until(lambda: not Path(told["socket"]).exists())
         with pytest.raises(Unanswered, match="the session is over"):
             asked(told["control"], "end", {})
+
+
+@pytest.mark.parametrize(("more", "where"), [(0, ""), (1, "/tmp")])
+def test_a_folder_for_temporary_files_may_lie_as_deep_as_it_likes(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, more: int, where: str
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        deep = Path(short, "x" * (gateway_process.LONGEST - len(short) - 1 + more))
+        deep.mkdir()
+        monkeypatch.setenv("TMPDIR", str(deep))
+        with running(Path(short)) as gateway:
+            assert gateway.folder.parent == Path(where or deep)
+            assert gateway.open(terms(repository.store))["socket"]
 
 
 def test_no_secret_stands_where_others_could_read_it(repository: Repository) -> None:

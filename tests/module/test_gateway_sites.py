@@ -312,8 +312,11 @@ PLAY = """
 """
 
 
-def test_a_call_of_ansible_has_one_for_all_its_hosts_and_leaves_nothing(repository: Repository, tmp_path: Path) -> None:
-    (tmp_path / "tmp").mkdir()
+def test_a_call_of_ansible_has_one_for_all_its_hosts_and_leaves_nothing(
+    repository: Repository, tmp_path: Path, sockets: Path
+) -> None:
+    temporary = sockets / "tmp"
+    temporary.mkdir()
     play, hosts, variables = tmp_path / "play.yml", tmp_path / "hosts.yml", tmp_path / "vars.json"
     play.write_text(PLAY)
     hosts.write_text("all: {vars: {ansible_connection: local}, hosts: {one: {}, two: {}, three: {}, four: {}}}\n")
@@ -323,7 +326,7 @@ def test_a_call_of_ansible_has_one_for_all_its_hosts_and_leaves_nothing(reposito
         )
     )
     environment = {
-        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path / "tmp"), "LANG": "C.UTF-8",
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(temporary), "LANG": "C.UTF-8",
         "ANSIBLE_CONFIG": str(content_root() / "ansible.cfg"), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
     }  # fmt: skip
     done = subprocess.run(
@@ -334,7 +337,7 @@ def test_a_call_of_ansible_has_one_for_all_its_hosts_and_leaves_nothing(reposito
     # Each of the hosts has the same one, and there is no other.
     (seen,) = set((tmp_path / "seen").read_text().splitlines())
     assert len((tmp_path / "seen").read_text().splitlines()) == 4
-    assert seen.startswith(f"{LATER} {tmp_path}/tmp/upkeep-gateway-")
+    assert seen.startswith(f"{LATER} {temporary}/upkeep-gateway-")
     assert seen.count("/control") == 1
     assert not list((tmp_path / "local").iterdir())
-    until(lambda: not list((tmp_path / "tmp").glob("upkeep-gateway-*")))
+    until(lambda: not list(temporary.glob("upkeep-gateway-*")))

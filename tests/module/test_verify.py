@@ -258,7 +258,8 @@ def test_a_healing_that_is_interrupted_does_not_say_that_nothing_was_touched(yar
     yard.flip(yard.packs("data")[0])
     stops = script(yard, f'[ "$1" = rebuild-index ] && kill -INT $PPID && sleep 5\nexec {RESTIC} "$@"')
     said = yard.verify("--full", "--heal", "--restic", stops)
-    assert (said.code, "interrupted while damaged objects of example/shop were put aside" in said.err) == (4, True)
+    interrupted = "interrupted while damaged objects of example/shop were put aside"
+    assert (said.code, interrupted in said.err) == (4, True), said.err
     assert len(yard.seen("--full", "--heal")["healed"]["put_aside"]) == 1
 
 
