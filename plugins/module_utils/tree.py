@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from dataclasses import dataclass
-from typing import Callable, Iterator
+from typing import Callable, Iterable, Iterator
 
 from . import command, own_way_back
 
@@ -169,11 +169,15 @@ def put_in(source: str, target: str, paths: list[str], before: dict[str, Entry])
 
 
 def _there(root: str, paths: list[str]) -> list[str]:
-    """Return those paths that tree `root` has. What is seen through a link is the place's that it leads to, and not there."""
-    top = os.path.realpath(root)
-    folders = {folder: os.path.realpath(os.path.join(root, folder)) for folder in set(map(os.path.dirname, paths))}
-    ours = {folder for folder, real in folders.items() if real == os.path.normpath(os.path.join(top, folder))}
+    ours = _own(root, map(os.path.dirname, paths))
     return [path for path in paths if os.path.dirname(path) in ours and os.path.lexists(os.path.join(root, path))]
+
+
+def _own(root: str, folders: Iterable[str]) -> set[str]:
+    """Leave out what tree `root` has only by a link: that belongs to the place where the link leads."""
+    top = os.path.realpath(root)
+    reached = {folder: os.path.realpath(os.path.join(root, folder)) for folder in set(folders)}
+    return {folder for folder, real in reached.items() if real == os.path.normpath(os.path.join(top, folder))}
 
 
 def exchange(one: str, other: str) -> None:
@@ -400,19 +404,20 @@ def _access(path: str) -> bytes:
 def writable(target: str, paths: list[str]) -> Iterator[None]:
     """Let folders take and give these paths although their owner has protected them, and protect them again."""
     protected = {}
-    for folder in sorted({os.path.dirname(path) for path in paths}):
+    for folder in sorted(_own(target, map(os.path.dirname, paths))):
         path = os.path.join(target, folder)
-        if os.path.isdir(path) and not os.path.islink(path):
+        if os.path.isdir(path):
             mode = stat.S_IMODE(os.stat(path).st_mode)
             if mode & stat.S_IRWXU != stat.S_IRWXU:
-                protected[path] = mode
+                protected[folder] = mode
                 os.chmod(path, mode | stat.S_IRWXU)
     try:
         yield
     finally:
-        for path in sorted(protected, reverse=True):
-            if os.path.isdir(path) and not os.path.islink(path):
-                os.chmod(path, protected[path])
+        for folder in sorted(_own(target, protected), reverse=True):
+            path = os.path.join(target, folder)
+            if os.path.isdir(path):
+                os.chmod(path, protected[folder])
 
 
 def _unlock(folder: str) -> None:

@@ -77,6 +77,13 @@ def test_a_link_farm_is_the_same_tree_of_the_same_files(production: tuple[Any, .
     written=folder(),
     late=b"",
 )
+@example(  # a protected folder, and another one that a link in its place leads to
+    code=folder({b"a": folder({b"b": folder({b"c.php": file(b"1")}, 0o555)}), b"b": folder()}),
+    released=folder({b"a": link(b"b"), b"b": folder({b"b": folder()})}),
+    content=folder(),
+    written=folder(),
+    late=b"",
+)
 @settings(deadline=None, max_examples=80)
 def test_the_next_tree_has_what_staging_tested_and_what_visitors_wrote(
     code: tuple[Any, ...], released: tuple[Any, ...], content: tuple[Any, ...], written: tuple[Any, ...], late: bytes
